@@ -1,0 +1,27 @@
+//! (stub)
+
+use super::{HostFacts, Sensor, SensorError, SensorKind};
+
+pub static LOG: LogKind = LogKind;
+pub struct LogKind;
+
+impl SensorKind for LogKind {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+    fn about(&self) -> &'static str {
+        ""
+    }
+    fn fields(&self) -> &'static [event::Field] {
+        &[]
+    }
+    fn sample(&self) -> &'static str {
+        ""
+    }
+    fn check(&self, _section: &toml::Table) -> Result<(), String> {
+        Ok(())
+    }
+    fn open(&self, _section: &toml::Table, _host: &HostFacts) -> Result<Box<dyn Sensor>, SensorError> {
+        Err(SensorError::new("not there yet"))
+    }
+}

@@ -1,0 +1,17 @@
+//! The central program: takes batches in, keeps them, finds, correlates, groups for a person, and serves what it knows.
+
+pub mod app;
+pub mod authority;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod ingest;
+pub mod metrics;
+pub mod normalise;
+pub mod outbox;
+pub mod register;
+pub mod replay;
+pub mod serve;
+pub mod store;
+pub mod watch;

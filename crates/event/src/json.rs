@@ -1,0 +1,180 @@
+//! An event as one OCSF JSON object: for people, for `-o jsonl`, for export. Written by hand so that this crate depends on nothing.
+//!
+//! Dotted names become nested objects; fields OCSF does not have go under `unmapped` with their dotted name as the key.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::fields::{Home, Name};
+use crate::value::Value;
+use crate::{Event, field};
+
+enum Node<'a> {
+    Leaf(&'a Value),
+    Branch(BTreeMap<&'a str, Node<'a>>),
+}
+
+/// The event as one line of OCSF 1.8 JSON, keys in a fixed order: header first, then fields by name.
+pub fn ocsf_json(event: &Event) -> String {
+    let mut out = String::with_capacity(512);
+    let class = event.kind.class_uid();
+    let _ = write!(
+        out,
+        "{{\"time\":{},\"class_uid\":{class},\"class_name\":\"{}\",\"category_uid\":{},\"activity_id\":{},\"type_uid\":{},\"severity_id\":{},\"severity\":\"{}\",\"metadata\":{{\"version\":\"1.8.0\",\"uid\":\"{}\"",
+        event.time.ms(),
+        event.kind.name(),
+        event.kind.category_uid(),
+        event.activity,
+        u32::from(class) * 100 + u32::from(event.activity),
+        event.severity as u8,
+        event.severity,
+        event.id
+    );
+    let mut root: BTreeMap<&str, Node> = BTreeMap::new();
+    let mut metadata: BTreeMap<&str, Node> = BTreeMap::new();
+    let mut unmapped: BTreeMap<&str, Node> = BTreeMap::new();
+    for (name, value) in event.body.iter() {
+        match name {
+            Name::Known(f) if f.home() == Home::Ocsf && ![field::FINDING_RULE, field::FINDING_TITLE].contains(f) => {
+                match f.name().strip_prefix("metadata.") {
+                    Some(rest) => insert(&mut metadata, rest, value),
+                    None => insert(&mut root, f.name(), value),
+                }
+            }
+            _ => {
+                unmapped.insert(name.as_str(), Node::Leaf(value));
+            }
+        }
+    }
+    if !metadata.contains_key("product") {
+        out.push_str(",\"product\":{\"name\":\"Vedette\",\"vendor_name\":\"Vedette\"}");
+    }
+    for (key, node) in &metadata {
+        out.push(',');
+        write_json_text(key, &mut out);
+        out.push(':');
+        if *key == "product" { write_product(node, &mut out) } else { write_node(node, &mut out) }
+    }
+    out.push_str(",\"log_source\":");
+    write_json_text(&event.source.to_string(), &mut out);
+    out.push('}');
+    for (key, node) in &root {
+        out.push(',');
+        write_json_text(key, &mut out);
+        out.push(':');
+        write_node(node, &mut out);
+    }
+    if !unmapped.is_empty() {
+        out.push_str(",\"unmapped\":");
+        write_node(&Node::Branch(unmapped), &mut out);
+    }
+    out.push('}');
+    out
+}
+
+fn write_product(node: &Node, out: &mut String) {
+    out.push('{');
+    if let Node::Branch(map) = node {
+        for (key, child) in map {
+            write_json_text(key, out);
+            out.push(':');
+            write_node(child, out);
+            out.push(',');
+        }
+    }
+    out.push_str("\"vendor_name\":\"Vedette\"}");
+}
+
+fn insert<'a>(map: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, value: &'a Value) {
+    match path.split_once('.') {
+        None => {
+            map.insert(path, Node::Leaf(value));
+        }
+        Some((head, rest)) => {
+            let child = map.entry(head).or_insert_with(|| Node::Branch(BTreeMap::new()));
+            if let Node::Branch(inner) = child {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn write_node(node: &Node, out: &mut String) {
+    match node {
+        Node::Leaf(value) => write_value(value, out),
+        Node::Branch(map) => {
+            out.push('{');
+            for (n, (key, child)) in map.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                write_json_text(key, out);
+                out.push(':');
+                write_node(child, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn write_value(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Int(n) => {
+            let _ = write!(out, "{n}");
+        }
+        Value::Float(x) if x.is_finite() => {
+            let _ = write!(out, "{x}");
+        }
+        Value::Float(_) => out.push_str("null"),
+        Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+        Value::List(list) => {
+            out.push('[');
+            for (n, item) in list.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                write_value(item, out);
+            }
+            out.push(']');
+        }
+        Value::Text(_) | Value::Ip(_) | Value::Bytes(_) => write_json_text(&value.to_text(), out),
+    }
+}
+
+/// Writes a JSON string with its quotes; every control character is escaped.
+pub fn write_json_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x20 || c == '\u{7f}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, LogSource, Timestamp};
+
+    #[test]
+    fn names_nest_and_our_own_go_under_unmapped() {
+        let event = Event::new(Timestamp::from_ms(1_500), Kind::NetworkActivity, 6, LogSource::new("", "network_connection", ""))
+            .with(field::SRC_IP, "10.0.0.1".parse::<std::net::IpAddr>().unwrap())
+            .with(field::SRC_PORT, 22u16)
+            .with(field::UNIT_ID, "bank\n1");
+        assert_eq!(
+            ocsf_json(&event),
+            r#"{"time":1500,"class_uid":4001,"class_name":"network_activity","category_uid":4,"activity_id":6,"type_uid":400106,"severity_id":1,"severity":"informational","metadata":{"version":"1.8.0","uid":"0000000000000000-0-n-0","product":{"name":"Vedette","vendor_name":"Vedette"},"log_source":"*/network_connection/*"},"src_endpoint":{"ip":"10.0.0.1","port":22},"unmapped":{"unit.id":"bank\n1"}}"#
+        );
+    }
+}

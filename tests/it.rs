@@ -1,0 +1,1 @@
+//! One binary for all whole-system cases; a folder a subject.
