@@ -1,1 +1,14 @@
 //! One binary for all whole-system cases; a folder a subject.
+
+mod agent;
+mod arrows;
+mod browser;
+mod deploy;
+mod link;
+mod net;
+mod road;
+mod rules;
+mod serve;
+mod sigma;
+mod store;
+mod stories;

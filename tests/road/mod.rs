@@ -1,0 +1,1 @@
+//! (no case yet)
