@@ -1,0 +1,250 @@
+//! Web servers: access lines in common and combined format (nginx, Apache, lighttpd), Apache and nginx error logs.
+
+use event::{Class, Event, Kind, LogSource, Timestamp, field};
+
+use super::scan::{after, between, set_source};
+use super::{FAILURE, Format, Header, Line, SUCCESS};
+
+/// httpd and nginx writing to syslog.
+pub(crate) static HTTPD: Format = Format { name: "httpd", programs: &["httpd", "apache2", "apache", "nginx", "lighttpd"], read: in_syslog };
+
+fn in_syslog(head: &Header<'_>, event: &mut Event) -> Option<Class> {
+    event.source = LogSource::new("apache", "webserver", "");
+    access(head.message, event).or_else(|| apache_error(head.message, event)).or_else(|| nginx_error(head.message, event))
+}
+
+/// Lines without a syslog header; gives `None` where the line is none of them.
+pub(super) fn line(text: &str, line: &Line<'_>, event: &mut Event) -> Option<Class> {
+    match line.format {
+        Some("access") => return access(text, event),
+        Some("apache_error") => return apache_error_line(text, line, event),
+        Some("nginx_error") => return nginx_error_line(text, line, event),
+        Some(_) => return None,
+        None => {}
+    }
+    if text.starts_with('[') {
+        return apache_error_line(text, line, event);
+    }
+    if text.as_bytes().first().is_some_and(u8::is_ascii_digit) && text.as_bytes().get(4) == Some(&b'/') {
+        return nginx_error_line(text, line, event);
+    }
+    access(text, event)
+}
+
+/// `1.2.3.4 - bob [10/Oct/2000:13:55:36 -0700] "GET /a?b HTTP/1.0" 200 2326 "referrer" "agent"`, with an optional virtual host in front.
+fn access(text: &str, event: &mut Event) -> Option<Class> {
+    let open = text.find(" [")?;
+    let close = text.get(open..)?.find("] \"").map(|at| at + open)?;
+    let time = clf_time(text.get(open + 2..close)?)?;
+    let mut before = text.get(..open)?.split(' ');
+    let first = before.next()?;
+    let second = before.next().unwrap_or("-");
+    let third = before.next();
+    let (host, user) = if super::scan::address(first).is_some() || third.is_none() || second == "-" {
+        (first, third.unwrap_or("-"))
+    } else {
+        event.body.set(field::DST_HOSTNAME, first.split(':').next().unwrap_or(first));
+        (second, text.get(..open)?.rsplit(' ').next().unwrap_or("-"))
+    };
+    if host.is_empty() || host.contains(['"', '[']) {
+        return None;
+    }
+    let rest = text.get(close + 3..)?;
+    let (request, rest) = quoted_end(rest)?;
+    let mut after_request = rest.trim_start().split(' ');
+    let status: u16 = after_request.next()?.parse().ok().filter(|s| (100..=999).contains(s))?;
+    event.kind = Kind::HttpActivity;
+    if event.source.category.is_none() {
+        event.source = LogSource::new("", "webserver", "");
+    }
+    event.time = time;
+    set_source(event, host, None);
+    if user != "-" {
+        event.body.set(field::USER_NAME, user);
+    }
+    request_line(&request, event);
+    event.body.set(field::HTTP_STATUS, status);
+    event.body.set(field::STATUS_ID, if status < 400 { SUCCESS } else { FAILURE });
+    event.body.set_some(field::HTTP_LENGTH, after_request.next().and_then(|n| n.parse::<u64>().ok()));
+    let mut quotes = rest;
+    for f in [field::HTTP_REFERRER, field::HTTP_USER_AGENT] {
+        let Some((_, from)) = quotes.split_once('"') else { break };
+        let Some((value, left)) = quoted_end(from) else { break };
+        if value != "-" && !value.is_empty() {
+            event.body.set(f, value);
+        }
+        quotes = left;
+    }
+    Some(Class::Normal)
+}
+
+/// Text up to the closing quote (a quote inside is escaped by a backslash, or by `\x22`), and what follows.
+fn quoted_end(text: &str) -> Option<(String, &str)> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'"' => return Some((text.get(..at)?.replace("\\\"", "\""), text.get(at + 1..)?)),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// `GET /path?query HTTP/1.1`; what is no request line stays whole as the target, since it may be the attack.
+fn request_line(request: &str, event: &mut Event) {
+    let (method, rest) = request.split_once(' ').unwrap_or(("", request));
+    let (target, version) = match rest.rsplit_once(" HTTP/") {
+        Some((target, version)) => (target, Some(version)),
+        None => (rest, None),
+    };
+    if !method.is_empty() && method.len() <= 32 && method.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-' || c == b'_') {
+        event.body.set(field::HTTP_METHOD, method);
+        // OCSF http_activity: 1 CONNECT 2 DELETE 3 GET 4 HEAD 5 OPTIONS 6 POST 7 PUT 8 TRACE 9 PATCH.
+        event.activity = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"]
+            .iter()
+            .position(|m| *m == method)
+            .map_or(99, |n| n as u8 + 1);
+    } else {
+        event.activity = 99;
+    }
+    event.body.set_some(field::HTTP_VERSION, version);
+    event.body.set(field::HTTP_URL, target);
+    let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
+    event.body.set(field::HTTP_PATH, path);
+    event.body.set_some(field::HTTP_QUERY, query);
+}
+
+/// `10/Oct/2000:13:55:36 -0700`
+fn clf_time(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (stamp, zone) = text.split_once(' ').unwrap_or((text, "+0000"));
+    let (date, clock) = stamp.split_once(':')?;
+    let mut parts = date.split('/');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|m| *m == month)? + 1;
+    let zone = zone.get(..3).zip(zone.get(3..5))?;
+    Timestamp::parse_rfc3339(&format!("{year}-{month:02}-{day:0>2}T{clock}{}:{}", zone.0, zone.1))
+}
+
+/// `[Sat Jul 20 21:34:49.453232 2013] [auth_basic:error] [pid 1:tid 2] [client 1.2.3.4:5] AH01618: user bob not found: /path`
+fn apache_error_line(text: &str, line: &Line<'_>, event: &mut Event) -> Option<Class> {
+    let (stamp, rest) = text.strip_prefix('[')?.split_once("] ")?;
+    let time = apache_time(stamp, line.utc_offset_secs)?;
+    event.source = LogSource::new("apache", "webserver", "error");
+    event.time = time;
+    event.body.set(field::MESSAGE, rest);
+    Some(apache_error(rest, event).unwrap_or(Class::Bulk))
+}
+
+/// `Sat Jul 20 21:34:49.453232 2013`: the fraction stands before the year.
+fn apache_time(stamp: &str, offset: i32) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = stamp.split_ascii_whitespace();
+    let (_, month, day, clock, year) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|m| *m == month)? + 1;
+    Some(Timestamp::parse_rfc3339(&format!("{year}-{month:02}-{day:0>2}T{clock}Z"))?.plus_secs(-i64::from(offset)))
+}
+
+fn apache_error(text: &str, event: &mut Event) -> Option<Class> {
+    let client = between(text, "[client ", "] ").or_else(|| between(text, "[remote ", "] "))?;
+    let message = after(text, &format!("{client}] "))?;
+    // `1.2.3.4:80`, `[2001:db8::1]:80`, or a bare IPv6 address, whose last colon is no port.
+    let (host, port) = match client.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, Some(port)),
+        _ => (client, None),
+    };
+    set_source(event, host, port);
+    let bare = message.split_once(": ").filter(|(code, _)| code.starts_with("AH") && code.len() == 7).map_or(message, |(_, m)| m);
+    let bare = bare.strip_prefix("Digest: ").unwrap_or(bare);
+    let code = match () {
+        () if bare.starts_with("user ")
+            && (bare.contains(" not found")
+                || bare.contains("authentication failure for")
+                || bare.contains("authorization failure for")
+                || bare.contains("password mismatch")) =>
+        {
+            "auth_failed"
+        }
+        () if bare.starts_with("Authorization of user ") && bare.contains(" failed") => "auth_failed",
+        () if bare.starts_with("client used wrong authentication scheme") => "auth_failed",
+        () if bare.starts_with("invalid qop ") || bare.starts_with("realm mismatch") || bare.starts_with("unknown algorithm ") => {
+            "auth_failed"
+        }
+        () if bare.starts_with("invalid nonce ") && (bare.contains("length is not") || bare.contains("time travel")) => "auth_failed",
+        () if bare.starts_with("client denied by server configuration") && !text.contains("[evasive") => "access_denied",
+        () if bare.contains(" provided via SNI") => "sni_mismatch",
+        () if bare.starts_with("script not found")
+            || bare.starts_with("File does not exist")
+            || bare.contains("not found or unable to stat") =>
+        {
+            "not_found"
+        }
+        () => return Some(Class::Bulk),
+    };
+    event.body.set(field::EVENT_CODE, code);
+    event.body.set(field::STATUS_ID, FAILURE);
+    if code == "auth_failed" {
+        event.kind = Kind::Authentication;
+        event.activity = 1;
+        event.body.set(field::SERVICE_NAME, "http");
+        event.body.set(field::AUTH_PROTOCOL, "http");
+        let user = bare.strip_prefix("user ").or_else(|| bare.strip_prefix("Authorization of user "));
+        let user = user.map(|u| {
+            u.trim_start_matches('`')
+                .split([':', '\''])
+                .next()
+                .unwrap_or("")
+                .split(" not found")
+                .next()
+                .unwrap_or("")
+                .split(" to access")
+                .next()
+                .unwrap_or("")
+                .trim()
+        });
+        event.body.set_some(field::USER_NAME, user.filter(|u| !u.is_empty()));
+        return Some(Class::Critical);
+    }
+    event.kind = Kind::HttpActivity;
+    event.activity = 99;
+    Some(Class::Normal)
+}
+
+/// `2012/04/09 11:53:29 [error] 2865#0: *66647 user "xyz" was not found in "…", client: 1.2.3.4, server: www, request: "GET / HTTP/1.1", host: "…"`
+fn nginx_error_line(text: &str, line: &Line<'_>, event: &mut Event) -> Option<Class> {
+    let (stamp, rest) = (text.get(..19)?, text.get(19..)?.strip_prefix(" [")?);
+    let time = Timestamp::parse_rfc3339(&format!("{}Z", stamp.replace('/', "-")))?.plus_secs(-i64::from(line.utc_offset_secs));
+    event.source = LogSource::new("nginx", "webserver", "error");
+    event.time = time;
+    event.body.set(field::MESSAGE, rest);
+    Some(nginx_error(rest, event).unwrap_or(Class::Bulk))
+}
+
+fn nginx_error(text: &str, event: &mut Event) -> Option<Class> {
+    // The client follows what the request said, which may hold `, client: ` itself: the last one before `, server:` is nginx's own.
+    let head = text.split(", server: ").next().unwrap_or(text);
+    let host = super::scan::after_last(head, ", client: ")?.split(',').next()?;
+    set_source(event, host, None);
+    if let Some(request) = between(text, "request: \"", "\"") {
+        request_line(request, event);
+    }
+    let failed = (text.contains("was not found in \"") && text.contains("user \""))
+        || text.contains("password mismatch")
+        || text.contains("no user/password was provided");
+    if failed {
+        event.kind = Kind::Authentication;
+        event.activity = 1;
+        event.body.set(field::STATUS_ID, FAILURE);
+        event.body.set(field::SERVICE_NAME, "http");
+        event.body.set(field::AUTH_PROTOCOL, "http");
+        event.body.set(field::EVENT_CODE, "auth_failed");
+        event.body.set_some(field::USER_NAME, between(text, "user \"", "\""));
+        return Some(Class::Critical);
+    }
+    event.kind = Kind::HttpActivity;
+    event.activity = 99;
+    Some(Class::Normal)
+}
