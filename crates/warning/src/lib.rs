@@ -2,5 +2,9 @@
 //! Knows no store, no channel and no clock.
 
 mod alert;
+mod desk;
+mod text;
 
 pub use alert::{Alert, AlertId, AlertReason, AlertState, CloseReason, UnitRef};
+pub use desk::{Change, Desk, DeskCounters, DeskLimits, Judgement, StateError};
+pub use text::{Lang, REASONS, ReasonText, render};
