@@ -1,1 +1,39 @@
-//! (stub)
+//! The contract of `/api/v1`: every route in one table, every body as a type, the OpenAPI document made from both.
+//!
+//! No handler, no socket, no clock. The collector serves these types, the command line and the console read them; what is
+//! not in `ROUTES` cannot be reached. `openapi.json` beside this crate is the printed contract and a test keeps it current.
+
+mod agent;
+mod alert;
+mod audit;
+mod event;
+mod openapi;
+mod people;
+mod problem;
+mod register;
+mod role;
+mod route;
+mod rule;
+mod stats;
+
+pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
+pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
+pub use audit::{AuditEntry, AuditPage, AuditProof};
+pub use event::{EventField, EventPage, EventRecord};
+pub use openapi::{document, document_json};
+pub use people::{Login, Me, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
+pub use problem::{CODES, Code, Problem, ProblemCode};
+pub use register::{Asset, AssetPage, AssetPut, EnrolToken, NewEnrolToken, Sector, SectorPage, Unit, UnitPage, UnitPut};
+pub use role::{Permission, Role};
+pub use route::{Body, Method, Op, Param, ROUTES, Reply, Route, find};
+pub use rule::{Reloaded, Rule, RuleFault, RulePage};
+pub use stats::{FeedEvent, Readiness, Stats};
+
+/// Items of one page when the caller does not say, and the most a caller may ask for.
+pub const PAGE_DEFAULT: usize = 100;
+pub const PAGE_MAX: usize = 1000;
+
+/// Nanoseconds since 1970 UTC as RFC 3339 text, the one time format of the API; empty for "never" (0).
+pub fn time_text(ns: i64) -> String {
+    if ns == 0 { String::new() } else { ::event::Timestamp::from_ns(ns).to_string() }
+}

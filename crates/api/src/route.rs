@@ -1,0 +1,157 @@
+//! Every route of the API in one table: method, path, permission, what it takes and gives. The router is built from these
+//! rows and the gate reads them, so a route without a permission cannot exist.
+
+use crate::role::Permission;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A query parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct Param {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub integer: bool,
+}
+
+/// Name of the schema of a request body, if there is one.
+pub type Body = Option<&'static str>;
+
+/// What comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// JSON of the named schema.
+    Json(&'static str),
+    /// A list: JSON of the named page, or its items as CSV or JSON lines by `Accept`.
+    List(&'static str),
+    /// `text/event-stream`.
+    Stream,
+    Text,
+    /// 204.
+    Empty,
+}
+
+pub struct Route {
+    pub op: Op,
+    /// `operationId`.
+    pub name: &'static str,
+    pub method: Method,
+    /// axum's and OpenAPI's form at once: `/alerts/{id}`.
+    pub path: &'static str,
+    pub permission: Permission,
+    pub tag: &'static str,
+    pub about: &'static str,
+    pub params: &'static [Param],
+    pub body: Body,
+    pub reply: Reply,
+    /// Asks for `If-Match`.
+    pub if_match: bool,
+}
+
+const fn text(name: &'static str, about: &'static str) -> Param {
+    Param { name, about, integer: false }
+}
+const fn int(name: &'static str, about: &'static str) -> Param {
+    Param { name, about, integer: true }
+}
+const LIMIT: Param = int("limit", "items on a page, 1 to 1000; 100 if not said");
+const CURSOR: Param = text("cursor", "`next` of the page before");
+const Q: Param = text("q", "filter in the query language, e.g. `sector:power severity>=high`");
+
+macro_rules! routes {
+    ($($op:ident $name:literal $method:ident $path:literal $permission:ident $tag:literal $about:literal [$($param:expr),*] $body:expr => $reply:expr $(, $if_match:ident)?;)*) => {
+        /// One operation; the server maps each to its handler in one exhaustive match.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Op { $($op),* }
+        /// The table.
+        pub static ROUTES: &[Route] = &[$(Route {
+            op: Op::$op, name: $name, method: Method::$method, path: $path, permission: Permission::$permission, tag: $tag, about: $about,
+            params: &[$($param),*], body: $body, reply: $reply, if_match: routes!(@flag $($if_match)?),
+        }),*];
+    };
+    (@flag) => { false };
+    (@flag if_match) => { true };
+}
+
+routes! {
+    AlertsList "listAlerts" Get "/api/v1/alerts" AlertsRead "alerts" "Alerts, newest change first"
+        [Q, text("state", "new, acknowledged, investigating, escalated, closed; several with commas; `open` for all but closed"),
+         text("severity", "at least this: informational, low, medium, high, critical"), text("sector", "sector id"), text("unit", "unit id"), LIMIT, CURSOR]
+        None => Reply::List("AlertPage");
+    AlertGet "getAlert" Get "/api/v1/alerts/{id}" AlertsRead "alerts" "One alert; its revision is in ETag" [] None => Reply::Json("Alert");
+    AlertEvents "listAlertEvents" Get "/api/v1/alerts/{id}/events" EventsRead "alerts" "The events behind an alert" [] None => Reply::Json("Evidence");
+    AlertHistory "listAlertHistory" Get "/api/v1/alerts/{id}/history" AlertsRead "alerts" "What people did with it, oldest first" [] None => Reply::Json("NotePage");
+    AlertTriage "triageAlert" Post "/api/v1/alerts/{id}/triage" AlertsTriage "alerts" "Acknowledge, investigate, escalate, close, reopen or note; 409 shows the other person's change" []
+        Some("Triage") => Reply::Json("TriageOutcome"), if_match;
+    EventsList "searchEvents" Get "/api/v1/events" EventsRead "events" "Events, newest first" [Q, text("from", "RFC 3339"), text("to", "RFC 3339"), LIMIT, CURSOR] None => Reply::List("EventPage");
+    EventGet "getEvent" Get "/api/v1/events/{id}" EventsRead "events" "One event" [] None => Reply::Json("EventRecord");
+    AgentsList "listAgents" Get "/api/v1/agents" AgentsRead "agents" "Agents with liveness, coverage and ledger"
+        [text("liveness", "alive, late, silent, never_seen, revoked"), text("unit", "unit id"), LIMIT, CURSOR] None => Reply::List("AgentPage");
+    AgentGet "getAgent" Get "/api/v1/agents/{id}" AgentsRead "agents" "One agent" [] None => Reply::Json("Agent");
+    SectorsList "listSectors" Get "/api/v1/sectors" RegisterRead "register" "Sectors" [] None => Reply::List("SectorPage");
+    UnitsList "listUnits" Get "/api/v1/units" RegisterRead "register" "Units" [] None => Reply::List("UnitPage");
+    UnitPut "putUnit" Put "/api/v1/units/{id}" RegisterWrite "register" "Create or replace a unit" [] Some("UnitPut") => Reply::Json("Unit");
+    AssetsList "listAssets" Get "/api/v1/assets" RegisterRead "register" "Declared assets" [] None => Reply::List("AssetPage");
+    AssetPut "putAsset" Put "/api/v1/assets/{id}" RegisterWrite "register" "Create or replace an asset" [] Some("AssetPut") => Reply::Json("Asset");
+    EnrolTokenCreate "createEnrolToken" Post "/api/v1/enrolment-tokens" Enrol "register" "A one-use string that enrols one agent of a unit" [] Some("NewEnrolToken") => Reply::Json("EnrolToken");
+    RulesList "listRules" Get "/api/v1/rules" RulesRead "rules" "Rules in force and rules refused" [] None => Reply::Json("RulePage");
+    RuleGet "getRule" Get "/api/v1/rules/{id}" RulesRead "rules" "One rule" [] None => Reply::Json("Rule");
+    AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
+    AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
+    LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");
+    LogoutPost "logout" Post "/api/v1/logout" Own "people" "Ends the session" [] None => Reply::Empty;
+    MeGet "getMe" Get "/api/v1/me" Own "people" "Who is asking, and what that allows" [] None => Reply::Json("Me");
+    PeopleList "listPeople" Get "/api/v1/people" PeopleManage "people" "Accounts" [] None => Reply::List("PersonPage");
+    PersonCreate "putPerson" Post "/api/v1/people" PeopleManage "people" "Create an account, or set its password, role and scope" [] Some("NewPerson") => Reply::Json("Person");
+    TokensList "listTokens" Get "/api/v1/tokens" TokensOwn "people" "API tokens of the caller (of all, for an admin)" [] None => Reply::List("TokenPage");
+    TokenCreate "createToken" Post "/api/v1/tokens" TokensOwn "people" "An API token with at most the caller's role and scope; shown once" [] Some("NewToken") => Reply::Json("TokenMade");
+    TokenDelete "deleteToken" Delete "/api/v1/tokens/{id}" TokensOwn "people" "Revoke an API token" [] None => Reply::Empty;
+    FeedGet "openFeed" Get "/api/v1/feed" AlertsRead "feed" "Server-sent events: every change of an alert in scope; resumes after `Last-Event-ID` or `after`" [text("after", "position to resume after")] None => Reply::Stream;
+    StatsGet "getStats" Get "/api/v1/stats" StatsRead "stats" "Counts for the head of the console" [] None => Reply::Json("Stats");
+    OpenApiGet "getOpenApi" Get "/api/v1/openapi.json" Public "meta" "This document" [] None => Reply::Text;
+    MetricsGet "getMetrics" Get "/metrics" MetricsRead "meta" "Prometheus text" [] None => Reply::Text;
+    HealthyGet "healthy" Get "/-/healthy" Public "meta" "200 while the process answers" [] None => Reply::Text;
+    ReadyGet "ready" Get "/-/ready" Public "meta" "200 when rules are loaded, the store is open and the listener stands; else 503 with the reasons" [] None => Reply::Json("Readiness");
+    ReloadPost "reload" Post "/-/reload" Reload "meta" "Reads configuration and rules again; on failure the old ones stay" [] None => Reply::Json("Reloaded");
+}
+
+/// The row of a method and a path as matched.
+pub fn find(method: &str, path: &str) -> Option<&'static Route> {
+    // A HEAD is a GET whose body nobody reads.
+    let method = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().find(|r| r.method.name() == method && r.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_unique_and_writes_are_never_public_but_login() {
+        for (n, a) in ROUTES.iter().enumerate() {
+            for b in &ROUTES[n + 1..] {
+                assert!(a.name != b.name && (a.path != b.path || a.method != b.method), "{}", a.name);
+            }
+            if a.method != Method::Get && a.op != Op::LoginPost {
+                assert_ne!(a.permission, Permission::Public, "{}", a.name);
+            }
+        }
+        assert_eq!(find("HEAD", "/-/healthy").map(|r| r.op), Some(Op::HealthyGet));
+    }
+}
