@@ -1,0 +1,242 @@
+//! The agents' board: who is alive, what each sees and cannot see, whether its sums add up. Fed with the same events the
+//! engine gets; it judges nothing (rules on `watch`'s events do that) and answers the agents page.
+//!
+//! Limits: `AGENTS_MAX` agents (more are counted, not kept), `COVERAGE_MAX` statements an agent (newest win).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::{Agent, Coverage, LedgerRow, Liveness};
+use event::{AgentId, Event, SECOND_NS, Timestamp, Value, field};
+
+use super::feed::visible;
+use crate::store::Scope;
+
+pub const AGENTS_MAX: usize = 100_000;
+pub const COVERAGE_MAX: usize = 256;
+/// Three heartbeats of five seconds, and a bit.
+pub const LATE_AFTER_NS: i64 = 16 * SECOND_NS;
+pub const SILENT_AFTER_NS: i64 = 60 * SECOND_NS;
+
+#[derive(Default)]
+struct Entry {
+    host: String,
+    unit_id: String,
+    unit: String,
+    sector: String,
+    remote: Option<String>,
+    revoked: bool,
+    last_seen: Option<Timestamp>,
+    version: String,
+    os: String,
+    kernel: String,
+    addresses: Vec<String>,
+    uptime_s: Option<i64>,
+    memory_bytes: Option<i64>,
+    cpu_ms: Option<i64>,
+    clock_skew_ms: Option<i64>,
+    coverage: BTreeMap<(String, String), (String, String)>,
+    ledger: Vec<LedgerRow>,
+}
+
+/// The board.
+#[derive(Default)]
+pub struct Board {
+    agents: Mutex<BTreeMap<AgentId, Entry>>,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AgentId, Entry>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent the register or the certificate list knows, heard or not.
+    pub fn enrolled(&self, agent: AgentId, host: &str, unit: Option<(&str, &str, &str)>, revoked: bool) {
+        let mut agents = self.lock();
+        let Some(entry) = slot(&mut agents, agent) else { return };
+        if entry.host.is_empty() {
+            entry.host = host.to_owned();
+        }
+        if let Some((id, name, sector)) = unit {
+            (entry.unit_id, entry.unit, entry.sector) = (id.to_owned(), name.to_owned(), sector.to_owned());
+        }
+        entry.revoked = revoked;
+    }
+
+    /// A link came up (`Some(remote)`) or went down.
+    pub fn linked(&self, agent: AgentId, remote: Option<String>) {
+        if let Some(entry) = slot(&mut self.lock(), agent) {
+            entry.remote = remote;
+        }
+    }
+
+    /// Events as they come from `normalise`, any kind; `now` is the time they were received where they do not say.
+    pub fn observe(&self, batch: &[Arc<Event>], now: Timestamp) {
+        let mut agents = self.lock();
+        for event in batch {
+            if event.id.agent == AgentId(0) {
+                continue;
+            }
+            let Some(entry) = slot(&mut agents, event.id.agent) else { continue };
+            let received = event.get(field::RECEIVED_TIME).and_then(Value::as_int).map_or(now, Timestamp::from_ms);
+            entry.last_seen = Some(entry.last_seen.map_or(received, |seen| seen.max(received)));
+            if let Some(skew) = event.get(field::CLOCK_SKEW_MS).and_then(Value::as_int) {
+                entry.clock_skew_ms = Some(skew);
+            }
+            if event.source.category.as_deref() == Some("agent") {
+                match event.source.service.as_deref() {
+                    Some("heartbeat") => heartbeat(entry, event),
+                    Some("coverage") => coverage(entry, event),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Agents in scope by unit, host, id.
+    pub fn list(&self, scope: &Scope, now: Timestamp) -> Vec<Agent> {
+        let mut list: Vec<Agent> =
+            self.lock().iter().filter(|(_, e)| visible(scope, unit_of(e))).map(|(id, entry)| show(*id, entry, now)).collect();
+        list.sort_by(|a, b| (&a.unit, &a.host, &a.id).cmp(&(&b.unit, &b.host, &b.id)));
+        list
+    }
+
+    pub fn get(&self, scope: &Scope, id: AgentId, now: Timestamp) -> Option<Agent> {
+        let agents = self.lock();
+        let entry = agents.get(&id)?;
+        visible(scope, unit_of(entry)).then(|| show(id, entry, now))
+    }
+}
+
+fn unit_of(entry: &Entry) -> Option<&str> {
+    (!entry.unit_id.is_empty()).then_some(entry.unit_id.as_str())
+}
+
+fn slot(agents: &mut BTreeMap<AgentId, Entry>, id: AgentId) -> Option<&mut Entry> {
+    if agents.len() >= AGENTS_MAX && !agents.contains_key(&id) {
+        return None;
+    }
+    Some(agents.entry(id).or_default())
+}
+
+fn heartbeat(entry: &mut Entry, event: &Event) {
+    let text = |f| event.text(f).into_owned();
+    let int = |f| event.get(f).and_then(Value::as_int);
+    let set = |slot: &mut String, value: String| {
+        if !value.is_empty() {
+            *slot = value;
+        }
+    };
+    set(&mut entry.host, text(field::DEVICE_HOSTNAME));
+    set(&mut entry.unit_id, text(field::UNIT_ID));
+    set(&mut entry.unit, text(field::UNIT_NAME));
+    set(&mut entry.sector, text(field::UNIT_SECTOR));
+    set(&mut entry.version, text(field::AGENT_VERSION));
+    set(&mut entry.kernel, text(field::DEVICE_KERNEL));
+    set(&mut entry.os, format!("{} {}", event.text(field::DEVICE_OS), event.text(field::DEVICE_OS_VERSION)).trim().to_owned());
+    entry.uptime_s = int(field::AGENT_UPTIME_S).or(entry.uptime_s);
+    entry.memory_bytes = int(field::AGENT_RSS).or(entry.memory_bytes);
+    entry.cpu_ms = int(field::AGENT_CPU_MS).or(entry.cpu_ms);
+    if let Some(Value::List(list)) = event.get(field::DEVICE_IPS) {
+        entry.addresses = list.iter().take(64).map(|v| v.to_text().into_owned()).collect();
+    }
+    if let Some(Value::List(rows)) = event.get(field::LEDGER_ROWS) {
+        entry.ledger = rows.iter().take(8).filter_map(|row| ledger_row(&row.to_text())).collect();
+    }
+}
+
+/// `class produced acknowledged spooled lost`, as the heartbeat writes it.
+fn ledger_row(text: &str) -> Option<LedgerRow> {
+    let mut words = text.split_ascii_whitespace();
+    let class = words.next()?.chars().take(16).collect();
+    let mut number = || words.next()?.parse().ok();
+    Some(LedgerRow { class, produced: number()?, acknowledged: number()?, spooled: number()?, lost: number()? })
+}
+
+fn coverage(entry: &mut Entry, event: &Event) {
+    let key = (event.text(field::COVERAGE_SENSOR).into_owned(), event.text(field::COVERAGE_SUBJECT).into_owned());
+    if entry.coverage.len() >= COVERAGE_MAX && !entry.coverage.contains_key(&key) {
+        return;
+    }
+    entry.coverage.insert(key, (event.text(field::COVERAGE_STATE).into_owned(), event.text(field::COVERAGE_REASON).into_owned()));
+}
+
+fn show(id: AgentId, entry: &Entry, now: Timestamp) -> Agent {
+    let age = entry.last_seen.map(|seen| now.since(seen).max(0));
+    let liveness = match age {
+        _ if entry.revoked => Liveness::Revoked,
+        None => Liveness::NeverSeen,
+        Some(age) if age > SILENT_AFTER_NS => Liveness::Silent,
+        Some(age) if age > LATE_AFTER_NS => Liveness::Late,
+        Some(_) => Liveness::Alive,
+    };
+    Agent {
+        id: id.to_string(),
+        host: entry.host.clone(),
+        unit_id: entry.unit_id.clone(),
+        unit: entry.unit.clone(),
+        sector: entry.sector.clone(),
+        liveness,
+        connected: entry.remote.is_some(),
+        remote: entry.remote.clone().unwrap_or_default(),
+        last_seen: entry.last_seen.map_or_else(String::new, |t| t.to_string()),
+        silent_s: age.map(|ns| ns / SECOND_NS),
+        version: entry.version.clone(),
+        os: entry.os.clone(),
+        kernel: entry.kernel.clone(),
+        addresses: entry.addresses.clone(),
+        uptime_s: entry.uptime_s,
+        memory_bytes: entry.memory_bytes,
+        cpu_ms: entry.cpu_ms,
+        clock_skew_ms: entry.clock_skew_ms,
+        coverage: entry
+            .coverage
+            .iter()
+            .map(|((sensor, subject), (state, reason))| Coverage {
+                sensor: sensor.clone(),
+                subject: subject.clone(),
+                state: state.clone(),
+                reason: reason.clone(),
+            })
+            .collect(),
+        ledger: entry.ledger.clone(),
+        ledger_balanced: entry.ledger.iter().all(LedgerRow::balanced),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::{Class, Epoch, EventId, Kind, LogSource};
+
+    fn event(agent: u64, service: &'static str) -> Event {
+        let mut e = Event::new(Timestamp::from_secs(100), Kind::InventoryInfo, 1, LogSource::new("vedette", "agent", service))
+            .with(field::RECEIVED_TIME, 100_000i64)
+            .with(field::UNIT_ID, "bank");
+        e.id = EventId { agent: AgentId(agent), epoch: Epoch(1), class: Class::Critical, seq: 1 };
+        e
+    }
+    const CITY: Scope = Scope { units: None };
+
+    #[test]
+    fn liveness_follows_time_and_the_ledger_is_checked() {
+        let board = Board::default();
+        board.enrolled(AgentId(2), "db-02", Some(("grid", "Grid", "power")), false);
+        let beat = event(1, "heartbeat")
+            .with(field::DEVICE_HOSTNAME, "db-01")
+            .with(field::LEDGER_ROWS, vec!["normal 10 7 2 1".to_owned(), "bulk 10 7 2 0".to_owned(), "nonsense".to_owned()]);
+        let seen = event(1, "coverage").with(field::COVERAGE_SENSOR, "net").with(field::COVERAGE_STATE, "blind").with(field::COVERAGE_REASON, "no right");
+        board.observe(&[Arc::new(beat), Arc::new(seen)], Timestamp::ZERO);
+        let at = |s| board.list(&CITY, Timestamp::from_secs(s)).into_iter().map(|a| (a.host, a.liveness)).collect::<Vec<_>>();
+        assert_eq!(at(105)[0], ("db-02".into(), Liveness::NeverSeen));
+        assert_eq!(at(105)[1].1, Liveness::Alive);
+        assert_eq!(at(117)[1].1, Liveness::Late);
+        assert_eq!(at(161)[1].1, Liveness::Silent);
+        let one = board.get(&CITY, AgentId(1), Timestamp::from_secs(105)).unwrap();
+        assert_eq!((one.ledger.len(), one.ledger_balanced), (2, false));
+        assert_eq!((one.coverage[0].state.as_str(), one.silent_s), ("blind", Some(5)));
+        let grid = Scope { units: Some(["grid".to_owned()].into()) };
+        assert_eq!(board.list(&grid, Timestamp::ZERO).len(), 1);
+        assert!(board.get(&grid, AgentId(1), Timestamp::ZERO).is_none());
+    }
+}
