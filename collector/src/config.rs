@@ -1,1 +1,194 @@
-//! (stub)
+//! The collector's configuration: one file, every key with its default, printed by `vedette print config`.
+//!
+//! Sections stand beside what they configure where that part has one; this file only sums them up. `SAMPLE` is the printed file and a
+//! test reads it back into the defaults, so neither can lie.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use settings::{Bytes, Duration};
+
+/// `collector.toml`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub data: PathBuf,
+    pub rules: Vec<PathBuf>,
+    pub mappings: PathBuf,
+    pub register: PathBuf,
+    pub log: Log,
+    pub link: Link,
+    pub serve: Serve,
+    pub store: Store,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub format: LogStyle,
+    pub filter: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStyle {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    pub listen: SocketAddr,
+    pub enrol_listen: SocketAddr,
+    pub names: Vec<String>,
+    pub advertise: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    pub listen: SocketAddr,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    pub segment_rows: usize,
+    pub segment_age: Duration,
+    pub retention: Duration,
+    pub wal_segment: Bytes,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "/var/lib/vedette".into(),
+            rules: vec!["/etc/vedette/rules".into()],
+            mappings: "/etc/vedette/mappings".into(),
+            register: "/etc/vedette/register.toml".into(),
+            log: Log::default(),
+            link: Link::default(),
+            serve: Serve::default(),
+            store: Store::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogStyle::Text, filter: "info".into() }
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7443)),
+            enrol_listen: SocketAddr::from(([0, 0, 0, 0], 7444)),
+            names: Vec::new(),
+            advertise: String::new(),
+        }
+    }
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), certificate: None, key: None }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            segment_rows: 262_144,
+            segment_age: Duration::secs(60),
+            retention: Duration::secs(180 * 86_400),
+            wal_segment: Bytes::mib(64),
+        }
+    }
+}
+
+/// The whole file with its defaults.
+pub const SAMPLE: &str = r#"# Vedette collector. Every key is shown with its default; what is commented out has none.
+# Keys may also be set by environment: VEDETTE__LINK__LISTEN sets [link] listen.
+
+# Where everything is kept: certificate authority, events, alerts. Owned by the collector, mode 0700.
+data = "/var/lib/vedette"
+# Sigma rules: files or folders, read in this order.
+rules = ["/etc/vedette/rules"]
+# Field mappings (Sigma, ECS, Zeek, Suricata names to ours).
+mappings = "/etc/vedette/mappings"
+# Units, sectors, protected objects and assets.
+register = "/etc/vedette/register.toml"
+
+[log]
+# text or json, to standard error.
+format = "text"
+# What to log, in tracing's words: "info", "debug", "info,collector::ingest=debug".
+filter = "info"
+
+[link]
+# Where agents connect (mutual TLS 1.3; nothing is parsed before the certificate is known).
+listen = "0.0.0.0:7443"
+# Where new agents enrol with a one-use string.
+enrol_listen = "0.0.0.0:7444"
+# Further names and addresses agents may reach this host by; its own names and addresses are always in the certificate.
+names = []
+# Host (or host:port of enrol_listen) written into enrolment strings; empty: this host's name.
+advertise = ""
+
+[serve]
+# Console, API and metrics. Plain HTTP is allowed on loopback only; elsewhere give a certificate.
+listen = "127.0.0.1:8080"
+# certificate = "/etc/vedette/console.pem"
+# key = "/etc/vedette/console.key"
+
+[store]
+# A segment is sealed at this many events or at this age, whichever comes first.
+segment_rows = 262144
+segment_age = "60 s"
+# Events older than this are deleted; the law asks for 180 days.
+retention = "180 d"
+# Size of one file of the write-ahead log.
+wal_segment = "64 MiB"
+"#;
+
+/// A configuration that contradicts itself, checked after the types.
+pub fn check(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    if config.serve.certificate.is_some() != config.serve.key.is_some() {
+        problems.push("[serve] has a certificate without a key, or a key without a certificate; give both".to_owned());
+    }
+    if !config.serve.listen.ip().is_loopback() && config.serve.certificate.is_none() {
+        problems.push(format!("[serve] listen = \"{}\" is not loopback: passwords would travel in the clear; give certificate and key, or listen on 127.0.0.1", config.serve.listen));
+    }
+    if config.link.listen == config.link.enrol_listen && config.link.listen.port() != 0 {
+        problems.push(format!("[link] listen and enrol_listen are both {}; they need different ports", config.link.listen));
+    }
+    if config.rules.is_empty() {
+        problems.push("rules = [] leaves nothing to detect with; name a folder of Sigma rules".to_owned());
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_file_is_the_default() {
+        let read: Config = settings::load_text("collector.toml", SAMPLE).expect("the sample is valid");
+        assert_eq!(read, Config::default());
+        assert!(check(&read).is_empty());
+    }
+
+    #[test]
+    fn a_console_in_the_clear_is_refused() {
+        let read: Config = settings::load_text("x.toml", "[serve]\nlisten = \"0.0.0.0:80\"\n").expect("well-formed");
+        assert_eq!(check(&read).len(), 1);
+    }
+}
