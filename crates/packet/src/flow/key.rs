@@ -1,0 +1,81 @@
+//! What makes packets one flow: both addresses, both ports, the protocol; the same for either direction.
+
+use std::net::IpAddr;
+
+use crate::community::icmp_ports;
+use crate::decode::{Fragment, Ip, Transport};
+
+/// What the port numbers of a key are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Ports,
+    /// ICMP type and its partner, as Community ID has them.
+    Icmp,
+    /// No ports: another protocol, or a fragment after the first.
+    Bare,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    low: u128,
+    high: u128,
+    ports: u32,
+    protocol: u8,
+    v6: bool,
+    kind: Kind,
+}
+
+/// The ends of one packet as it travelled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub src: (IpAddr, u16),
+    pub dst: (IpAddr, u16),
+    pub protocol: u8,
+    pub kind: Kind,
+    pub one_way: bool,
+}
+
+impl Ends {
+    pub(super) fn of(ip: &Ip<'_>) -> Self {
+        let (sp, dp, kind, one_way) = match &ip.transport {
+            Transport::Tcp(t) => (t.src_port, t.dst_port, Kind::Ports, false),
+            Transport::Udp(u) => (u.src_port, u.dst_port, Kind::Ports, false),
+            Transport::Icmp(i) if ip.fragment != Fragment::Later => {
+                let (s, d, one_way) = icmp_ports(i.v6, i.kind, i.code);
+                (s, d, Kind::Icmp, one_way)
+            }
+            Transport::Other { ports: Some((s, d)) } => (*s, *d, Kind::Ports, false),
+            _ => (0, 0, Kind::Bare, false),
+        };
+        Self { src: (ip.src, sp), dst: (ip.dst, dp), protocol: ip.protocol, kind, one_way }
+    }
+
+    /// The key. One-way ICMP keeps its direction, so that it is a flow of its own each way.
+    pub(super) fn key(&self) -> Key {
+        let (a, b) = (number(self.src.0), number(self.dst.0));
+        let swap = !self.one_way && (b, self.dst.1) < (a, self.src.1);
+        let (low, high, p, q) = if swap { (b, a, self.dst.1, self.src.1) } else { (a, b, self.src.1, self.dst.1) };
+        Key { low, high, ports: u32::from(p) << 16 | u32::from(q), protocol: self.protocol, v6: self.src.0.is_ipv6(), kind: self.kind }
+    }
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+/// How much a port looks like a service's: the lower-risk guess when no SYN says who began.
+pub(super) fn service_rank(port: u16) -> u8 {
+    const REGISTERED: &[u16] = &[
+        1433, 1521, 1883, 2222, 2404, 3128, 3306, 3389, 4840, 5060, 5222, 5353, 5432, 5671, 5672, 5900, 5985, 5986, 6379, 6443, 6881, 8000,
+        8080, 8081, 8443, 8883, 8888, 9000, 9042, 9092, 9200, 9300, 11211, 20000, 27017, 44818, 47808, 50000,
+    ];
+    match port {
+        0 => 0,
+        1..1024 => 2,
+        _ if REGISTERED.binary_search(&port).is_ok() => 1,
+        _ => 0,
+    }
+}

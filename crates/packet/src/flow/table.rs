@@ -1,0 +1,485 @@
+//! The flow table: one owner, bounded, timed by packets.
+//!
+//! Limits: `flows_max` flows, `hold_bytes_max` bytes waiting for holes. A full table evicts what is worth least: closed
+//! flows, then attempts without an answer (so a SYN flood pushes out its own flows), then the rest, oldest first; each is
+//! counted and reported as evicted. Time never goes back: a packet older than the newest one is taken at the newest
+//! time, unless the clock jumped back by more than `BACK_STEP`, then the new time holds.
+
+use std::collections::{HashMap, VecDeque};
+
+use ahash::RandomState;
+use event::{SECOND_NS, Timestamp};
+
+use super::key::{Ends, Key, Kind, service_rank};
+use super::stream::Room;
+use super::tcp::{self, Next, hand_on, say};
+use super::{EndReason, Flow, History, Observer, Report, Side, Want};
+use crate::decode::{Decoded, Ip, Transport};
+use crate::frame::Frame;
+
+/// Limits and timeouts of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowConfig {
+    pub flows_max: usize,
+    /// Bytes of each TCP direction that observers get.
+    pub stream_bytes: u32,
+    /// Bytes of all directions together that may wait for a hole to be filled.
+    pub hold_bytes_max: usize,
+    /// A TCP attempt without an answer for so long is reported as unanswered.
+    pub attempt_wait_ns: i64,
+    pub idle_half_open_ns: i64,
+    pub idle_tcp_ns: i64,
+    pub idle_udp_ns: i64,
+    /// ICMP and everything else.
+    pub idle_other_ns: i64,
+    /// A closed TCP flow waits so long for stragglers.
+    pub linger_ns: i64,
+    /// A flow that goes on is reported so often.
+    pub active_ns: i64,
+}
+
+impl Default for FlowConfig {
+    fn default() -> Self {
+        Self {
+            flows_max: 65_536,
+            stream_bytes: 64 * 1024,
+            hold_bytes_max: 8 << 20,
+            attempt_wait_ns: SECOND_NS,
+            idle_half_open_ns: 20 * SECOND_NS,
+            idle_tcp_ns: 600 * SECOND_NS,
+            idle_udp_ns: 30 * SECOND_NS,
+            idle_other_ns: 10 * SECOND_NS,
+            linger_ns: 2 * SECOND_NS,
+            active_ns: 300 * SECOND_NS,
+        }
+    }
+}
+
+/// Counters, each rising only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowStats {
+    pub flows_begun: u64,
+    pub flows_ended: u64,
+    pub packets: u64,
+    pub evicted: u64,
+    /// Of `evicted`: attempts that had no answer yet.
+    pub evicted_half_open: u64,
+    /// Packets of a flow that another interface had shown already.
+    pub seen_elsewhere: u64,
+    /// Holes in TCP streams that were given up.
+    pub gaps: u64,
+}
+
+const BACK_STEP: i64 = 3600 * SECOND_NS;
+/// After so long without packets from its interface, a flow's direction may come from another one.
+const INTERFACE_HOLD: i64 = SECOND_NS;
+const NONE: u32 = u32::MAX;
+
+/// Lists of flows by what becomes of them when nothing comes, in the order of eviction.
+const LISTS: usize = 5;
+const CLOSED: usize = 0;
+const HALF_OPEN: usize = 1;
+const OTHER: usize = 2;
+const UDP: usize = 3;
+const TCP: usize = 4;
+
+struct Slot<D> {
+    key: Key,
+    flow: Flow,
+    data: D,
+    /// Table time of the last touch.
+    touched: Timestamp,
+    generation: u32,
+    list: u8,
+    prev: u32,
+    next: u32,
+}
+
+#[derive(Clone, Copy)]
+struct List {
+    head: u32,
+    tail: u32,
+}
+
+pub struct FlowTable<D> {
+    config: FlowConfig,
+    map: HashMap<Key, u32, RandomState>,
+    slots: Vec<Option<Slot<D>>>,
+    free: Vec<u32>,
+    lists: [List; LISTS],
+    wakes: VecDeque<(Timestamp, u32, u32)>,
+    now: Timestamp,
+    hold: usize,
+    serial: u64,
+    generation: u32,
+    stats: FlowStats,
+}
+
+impl<D: Default> FlowTable<D> {
+    pub fn new(config: FlowConfig) -> Self {
+        Self {
+            hold: config.hold_bytes_max,
+            config,
+            map: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            lists: [List { head: NONE, tail: NONE }; LISTS],
+            wakes: VecDeque::new(),
+            now: Timestamp::MIN,
+            serial: 0,
+            generation: 0,
+            stats: FlowStats::default(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+    pub fn stats(&self) -> FlowStats {
+        self.stats
+    }
+    /// Newest packet or clock time the table has met.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Takes one decoded IP packet.
+    pub fn packet<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, observer: &mut O) {
+        self.advance(frame.time, observer);
+        let at = self.now;
+        self.stats.packets += 1;
+        let ends = Ends::of(ip);
+        let key = ends.key();
+        let tcp = if let Transport::Tcp(tcp) = &ip.transport { Some(tcp) } else { None };
+        let mut index = self.map.get(&key).copied();
+        if let (Some(at_index), Some(tcp)) = (index, tcp)
+            && let Some(slot) = self.slots.get(at_index as usize).and_then(Option::as_ref)
+        {
+            let side = side_of(&slot.flow, &ends);
+            if tcp::begins_anew(&slot.flow, side, tcp, at, self.config.attempt_wait_ns) {
+                self.end(at_index, EndReason::Reused, observer);
+                index = None;
+            }
+        }
+        let index = index.unwrap_or_else(|| self.begin(key, &ends, frame, decoded, ip, observer));
+        self.touch(index, frame, &ends, ip, observer);
+    }
+
+    /// Tells the table what time it is, so that timers run on a quiet link. Packets do it too.
+    pub fn advance<O: Observer<D>>(&mut self, now: Timestamp, observer: &mut O) {
+        if now <= self.now && now.since(self.now) > -BACK_STEP {
+            return;
+        }
+        if now < self.now {
+            // The clock was set back: what was due by the old clock is due now.
+            for (due, _, _) in &mut self.wakes {
+                *due = (*due).min(now);
+            }
+        }
+        self.now = now;
+        while let Some(&(due, index, generation)) = self.wakes.front() {
+            if due > now {
+                break;
+            }
+            self.wakes.pop_front();
+            self.wake(index, generation, due.min(now), observer);
+        }
+        for list in 0..LISTS {
+            while let Some((index, touched, reason)) = self.oldest(list) {
+                if touched > now.plus_secs(1) {
+                    // Touched before the clock was set back.
+                    self.relist(index, list);
+                    continue;
+                }
+                if now.since(touched) <= self.idle_ns(list) {
+                    break;
+                }
+                self.end(index, reason, observer);
+            }
+        }
+    }
+
+    /// Ends every flow, oldest list first; capture is over.
+    pub fn flush<O: Observer<D>>(&mut self, observer: &mut O) {
+        while let Some((_, index, generation)) = self.wakes.pop_front() {
+            self.wake(index, generation, self.now, observer);
+        }
+        for list in 0..LISTS {
+            while let Some((index, _, reason)) = self.oldest(list) {
+                self.end(index, if reason == EndReason::Idle { EndReason::Flushed } else { reason }, observer);
+            }
+        }
+        self.wakes.clear();
+    }
+
+    fn idle_ns(&self, list: usize) -> i64 {
+        match list {
+            CLOSED => self.config.linger_ns,
+            HALF_OPEN => self.config.idle_half_open_ns,
+            OTHER => self.config.idle_other_ns,
+            UDP => self.config.idle_udp_ns,
+            _ => self.config.idle_tcp_ns,
+        }
+    }
+
+    fn oldest(&self, list: usize) -> Option<(u32, Timestamp, EndReason)> {
+        let index = self.lists[list].head;
+        let slot = self.slots.get(index as usize)?.as_ref()?;
+        let reason = match (slot.flow.closed(), slot.flow.rst_by) {
+            (true, Some(_)) => EndReason::Rst,
+            (true, None) => EndReason::Fin,
+            _ => EndReason::Idle,
+        };
+        Some((index, slot.touched, reason))
+    }
+
+    fn begin<O: Observer<D>>(
+        &mut self,
+        key: Key,
+        ends: &Ends,
+        frame: &Frame<'_>,
+        decoded: &Decoded<'_>,
+        ip: &Ip<'_>,
+        observer: &mut O,
+    ) -> u32 {
+        if self.map.len() >= self.config.flows_max {
+            self.evict(observer);
+        }
+        self.serial += 1;
+        self.generation = self.generation.wrapping_add(1);
+        self.stats.flows_begun += 1;
+        let flip = answers(ends, ip);
+        let (originator, responder) = if flip { (ends.dst, ends.src) } else { (ends.src, ends.dst) };
+        let macs = if flip { [decoded.dst_mac, decoded.src_mac] } else { [decoded.src_mac, decoded.dst_mac] };
+        let mut history = History::default();
+        if flip {
+            history.push(b'^');
+        }
+        let flow = Flow {
+            serial: self.serial,
+            start: frame.time,
+            last: frame.time,
+            originator,
+            responder,
+            protocol: ends.protocol,
+            vlan: decoded.vlan,
+            macs,
+            interface: frame.interface,
+            icmp: if let Transport::Icmp(icmp) = &ip.transport { Some((icmp.kind, icmp.code)) } else { None },
+            kind: ends.kind,
+            one_way: ends.one_way,
+            sides: Default::default(),
+            history,
+            rst_by: None,
+            answered: false,
+            outcome_said: false,
+            last_report: self.now,
+            wake_set: false,
+            wake_asked: false,
+            stopped: false,
+        };
+        let slot = Slot {
+            key,
+            flow,
+            data: D::default(),
+            touched: self.now,
+            generation: self.generation,
+            list: OTHER as u8,
+            prev: NONE,
+            next: NONE,
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = Some(slot);
+                index
+            }
+            None => {
+                self.slots.push(Some(slot));
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.map.insert(key, index);
+        self.push_back(index, OTHER);
+        index
+    }
+
+    fn touch<O: Observer<D>>(&mut self, index: u32, frame: &Frame<'_>, ends: &Ends, ip: &Ip<'_>, observer: &mut O) {
+        let at = self.now;
+        let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let flow = &mut slot.flow;
+        let side = side_of(flow, ends);
+        let end = &mut flow.sides[side as usize];
+        if end.count.packets > 0 && end.interface != frame.interface && at.since(end.last) < INTERFACE_HOLD {
+            self.stats.seen_elsewhere += 1;
+            return;
+        }
+        end.interface = frame.interface;
+        end.last = at;
+        end.count.packets += 1;
+        end.count.bytes += u64::from(frame.len);
+        flow.last = flow.last.max(frame.time);
+        slot.touched = at;
+
+        let mut room = Room { limit: self.config.stream_bytes, budget: &mut self.hold, gaps: &mut self.stats.gaps };
+        let mut next = Next::default();
+        let list = match &ip.transport {
+            Transport::Tcp(tcp) => {
+                let begins = flow.half_open();
+                next = tcp::packet(flow, &mut slot.data, side, tcp, frame.time, &mut room, observer);
+                next.wake |= !begins && flow.half_open();
+                if flow.stopped {
+                    for end in &mut flow.sides {
+                        end.stream.stop(&mut self.hold);
+                    }
+                }
+                if flow.closed() {
+                    CLOSED
+                } else if flow.half_open() {
+                    HALF_OPEN
+                } else {
+                    TCP
+                }
+            }
+            Transport::Udp(udp) => {
+                flow.history.add(side, b'd');
+                flow.sides[side as usize].payload += udp.payload.len() as u64;
+                if !flow.stopped && !udp.payload.is_empty() {
+                    let want = observer.datagram(flow, &mut slot.data, side, udp.payload, frame.time);
+                    flow.stopped |= want == Want::Stop;
+                    next.asked |= want == Want::Wake;
+                }
+                UDP
+            }
+            _ if flow.protocol == 6 && flow.kind == Kind::Ports => TCP,
+            _ => OTHER,
+        };
+        if at.since(flow.last_report) > self.config.active_ns {
+            say(flow, &mut slot.data, Report::Active, frame.time, observer);
+        }
+        flow.wake_asked |= next.asked;
+        if (next.wake || next.asked) && !flow.wake_set {
+            flow.wake_set = true;
+            let entry = (at.plus_ns(self.config.attempt_wait_ns), index, slot.generation);
+            self.wakes.push_back(entry);
+        }
+        self.relist(index, list);
+        // One wake a flow at most; the bound holds because ended flows leave stale entries only until they are due.
+        if self.wakes.len() > self.config.flows_max.saturating_mul(2)
+            && let Some((due, index, generation)) = self.wakes.pop_front()
+        {
+            self.wake(index, generation, due.min(at), observer);
+        }
+    }
+
+    fn wake<O: Observer<D>>(&mut self, index: u32, generation: u32, at: Timestamp, observer: &mut O) {
+        let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        if slot.generation != generation {
+            return;
+        }
+        let flow = &mut slot.flow;
+        flow.wake_set = false;
+        if flow.half_open() {
+            if !flow.outcome_said {
+                say(flow, &mut slot.data, Report::Unanswered, at, observer);
+            }
+            return;
+        }
+        if std::mem::take(&mut flow.wake_asked) && observer.wake(flow, &mut slot.data, at) == Want::Wake {
+            (flow.wake_set, flow.wake_asked) = (true, true);
+            self.wakes.push_back((at.plus_ns(self.config.attempt_wait_ns), index, generation));
+        }
+    }
+
+    /// Makes room for one flow: the list worth least, its oldest.
+    fn evict<O: Observer<D>>(&mut self, observer: &mut O) {
+        for list in 0..LISTS {
+            if let Some((index, ..)) = self.oldest(list) {
+                self.stats.evicted += 1;
+                if list == HALF_OPEN {
+                    self.stats.evicted_half_open += 1;
+                }
+                return self.end(index, EndReason::Evicted, observer);
+            }
+        }
+    }
+
+    fn end<O: Observer<D>>(&mut self, index: u32, reason: EndReason, observer: &mut O) {
+        self.unlink(index);
+        let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) else { return };
+        self.map.remove(&slot.key);
+        self.free.push(index);
+        self.stats.flows_ended += 1;
+        let (flow, data) = (&mut slot.flow, &mut slot.data);
+        let at = flow.last;
+        let mut room = Room { limit: self.config.stream_bytes, budget: &mut self.hold, gaps: &mut self.stats.gaps };
+        if flow.protocol == 6 {
+            for side in [Side::Originator, Side::Responder] {
+                let mut next = Next::default();
+                if flow.stopped {
+                    flow.sides[side as usize].stream.stop(room.budget);
+                } else {
+                    hand_on(flow, data, side, at, observer, &mut next, |stream, sink| stream.finish(&mut room, sink));
+                }
+            }
+        }
+        if flow.half_open() && !flow.outcome_said {
+            say(flow, data, Report::Unanswered, at, observer);
+        }
+        say(flow, data, Report::Ended(reason), at, observer);
+    }
+
+    fn relist(&mut self, index: u32, list: usize) {
+        self.unlink(index);
+        if let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) {
+            slot.touched = self.now;
+        }
+        self.push_back(index, list);
+    }
+
+    fn push_back(&mut self, index: u32, list: usize) {
+        let tail = self.lists[list].tail;
+        if let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) {
+            slot.list = list as u8;
+            slot.prev = tail;
+            slot.next = NONE;
+        }
+        match self.slots.get_mut(tail as usize).and_then(Option::as_mut) {
+            Some(last) => last.next = index,
+            None => self.lists[list].head = index,
+        }
+        self.lists[list].tail = index;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Some(slot) = self.slots.get(index as usize).and_then(Option::as_ref) else { return };
+        let (prev, next, list) = (slot.prev, slot.next, usize::from(slot.list));
+        match self.slots.get_mut(prev as usize).and_then(Option::as_mut) {
+            Some(p) => p.next = next,
+            None => self.lists[list].head = next,
+        }
+        match self.slots.get_mut(next as usize).and_then(Option::as_mut) {
+            Some(n) => n.prev = prev,
+            None => self.lists[list].tail = prev,
+        }
+    }
+}
+
+/// The side a packet comes from; a flow whose two ends are the same has only an originator.
+fn side_of(flow: &Flow, ends: &Ends) -> Side {
+    if flow.originator == ends.src { Side::Originator } else { Side::Responder }
+}
+
+/// True if the first packet seen of a flow is more likely an answer than a question.
+fn answers(ends: &Ends, ip: &Ip<'_>) -> bool {
+    match &ip.transport {
+        Transport::Tcp(tcp) if tcp.flags.syn() => return tcp.flags.ack(),
+        Transport::Icmp(icmp) => {
+            return if icmp.v6 { matches!(icmp.kind, 129 | 131 | 134 | 136) } else { matches!(icmp.kind, 0 | 14 | 16 | 18) };
+        }
+        _ => {}
+    }
+    ends.kind == Kind::Ports && !ip.dst.is_multicast() && service_rank(ends.src.1) > service_rank(ends.dst.1)
+}
