@@ -1,0 +1,2 @@
+//! (figures follow)
+fn main() {}
