@@ -46,7 +46,8 @@ fn access(text: &str, event: &mut Event) -> Option<Class> {
         event.body.set(field::DST_HOSTNAME, first.split(':').next().unwrap_or(first));
         (second, text.get(..open)?.rsplit(' ').next().unwrap_or("-"))
     };
-    if host.is_empty() || host.contains(['"', '[']) {
+    // A trailing colon is a syslog tag: the line has a header before the access record.
+    if host.is_empty() || host.ends_with(':') || host.contains(['"', '[']) {
         return None;
     }
     let rest = text.get(close + 3..)?;
