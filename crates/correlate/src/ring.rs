@@ -82,5 +82,10 @@ impl Ring {
             newest.insert(e.value, e.time);
         }
         self.entries.retain(|e| e.time > settled || newest.get(&e.value).is_none_or(|n| *n == e.time));
+        for e in self.entries.iter_mut().take_while(|e| e.time <= settled) {
+            if e.previous < e.time {
+                e.previous = i64::MIN;
+            }
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use event::{AgentId, Class, Epoch, Event, EventId, Finding, Fields, Kind, LogSource, Name, RuleMeta, SECOND_NS, Severity, Timestamp, field};
+use event::{
+    AgentId, Class, Epoch, Event, EventId, Fields, Finding, Kind, LogSource, Name, RuleMeta, SECOND_NS, Severity, Timestamp, field,
+};
 use proptest::prelude::*;
 use rule::{Bound, Correlation, GroupKey, Operator, RuleRef};
 
@@ -31,7 +33,14 @@ fn key(name: &str, rules: usize) -> GroupKey {
     GroupKey { name: name.into(), names: vec![vec![Name::from(name)]; rules] }
 }
 
-fn correlation(kind: &str, rules: &[&str], group_by: &[&str], timespan_s: i64, condition: &[(Operator, f64)], fields: &[&str]) -> Correlation {
+fn correlation(
+    kind: &str,
+    rules: &[&str],
+    group_by: &[&str],
+    timespan_s: i64,
+    condition: &[(Operator, f64)],
+    fields: &[&str],
+) -> Correlation {
     Correlation {
         meta: meta(kind),
         kind: kind.into(),
@@ -152,7 +161,8 @@ fn oracle(kind: &str, timespan_s: i64, threshold: u64, steps: usize, all: &[Seen
         for e in episodes {
             let peak = (0..e.len())
                 .map(|end| {
-                    let window: Vec<Seen> = e.iter().filter(|s| s.time_ms <= e[end].time_ms && e[end].time_ms - s.time_ms <= span).copied().collect();
+                    let window: Vec<Seen> =
+                        e.iter().filter(|s| s.time_ms <= e[end].time_ms && e[end].time_ms - s.time_ms <= span).copied().collect();
                     match kind {
                         "event_count" => window.len() as u64,
                         "value_count" => window.iter().map(|s| s.port).collect::<BTreeSet<_>>().len() as u64,
@@ -180,7 +190,12 @@ fn longest(window: &[Seen], steps: usize) -> u64 {
         if step == steps {
             return 0;
         }
-        window.iter().filter(|s| s.rule == step && s.time_ms >= time).map(|s| 1 + from(window, step + 1, steps, s.time_ms)).max().unwrap_or(0)
+        window
+            .iter()
+            .filter(|s| s.rule == step && s.time_ms >= time)
+            .map(|s| 1 + from(window, step + 1, steps, s.time_ms))
+            .max()
+            .unwrap_or(0)
     }
     from(window, 0, steps, i64::MIN)
 }
@@ -345,9 +360,18 @@ fn a_flood_of_one_value_does_not_push_out_the_others() {
     let mut all = Vec::new();
     for slow in 0..5u64 {
         all.push(Seen { time_ms: slow as i64 * 600_000, seq: slow * 1_000 + 1, rule: 0, source: 1, port: 1 + slow as u16 });
-        all.extend((0..200u64).map(|n| Seen { time_ms: (slow * 600_000 + n * 2_000) as i64, seq: slow * 1_000 + 2 + n, rule: 0, source: 1, port: 443 }));
+        all.extend((0..200u64).map(|n| Seen {
+            time_ms: (slow * 600_000 + n * 2_000) as i64,
+            seq: slow * 1_000 + 2 + n,
+            rule: 0,
+            source: 1,
+            port: 443,
+        }));
     }
-    assert_eq!(feed(&mut w, &all[..all.len() - 201]).first().and_then(|f| f.get(field::FACT_COUNT)).and_then(event::Value::as_int), Some(5));
+    assert_eq!(
+        feed(&mut w, &all[..all.len() - 200]).first().and_then(|f| f.get(field::FACT_COUNT)).and_then(event::Value::as_int),
+        Some(5)
+    );
 }
 
 #[test]

@@ -262,13 +262,8 @@ impl Windows {
         self.entries += 1;
         self.counters.entries += 1;
         group.arrival = group.arrival.max(now);
-        let measured = spec.kind.measure(Measured {
-            ring: &group.ring,
-            at: place,
-            timespan,
-            steps: spec.rule.rules.len(),
-            folded: &group.folded,
-        });
+        let measured =
+            spec.kind.measure(Measured { ring: &group.ring, at: place, timespan, steps: spec.rule.rules.len(), folded: &group.folded });
         let at = group.episode_for(time, timespan);
         let episode = group.episodes.get_mut(at)?;
         episode.add(Evidence { id, time: Timestamp::from_ns(time) }, finding, sample, ahead);
@@ -279,7 +274,11 @@ impl Windows {
         };
         let told = telling.then(|| {
             let told = spec.tell(group, at, finding.event.clone());
-            if told.1 { self.counters.retold += 1 } else { self.counters.told += 1 }
+            if told.1 {
+                self.counters.retold += 1
+            } else {
+                self.counters.told += 1
+            }
             told.0
         });
         let dropped = group.thin(spec, timespan, lateness);
@@ -402,7 +401,11 @@ impl Windows {
             };
             if holds && episode.total > episode.told_total {
                 let told = spec.tell(group, n, None);
-                if told.1 { self.counters.retold += 1 } else { self.counters.told += 1 }
+                if told.1 {
+                    self.counters.retold += 1
+                } else {
+                    self.counters.told += 1
+                }
                 findings.push(told.0);
             }
             let closed = group.episodes.remove(n);
@@ -415,7 +418,11 @@ impl Windows {
             return;
         }
         let next = group.episodes.iter().map(|e| e.last).min().unwrap_or(mark).saturating_add(timespan);
-        let next = if lingering { next.max(mark.saturating_add(group.arrival.saturating_add(patience).saturating_sub(now)).saturating_add(1)) } else { next };
+        let next = if lingering {
+            next.max(mark.saturating_add(group.arrival.saturating_add(patience).saturating_sub(now)).saturating_add(1))
+        } else {
+            next
+        };
         let serial = group.serial;
         self.due.insert((next.max(mark), serial), at);
     }
@@ -467,7 +474,9 @@ impl Spec {
     /// Text that changes when saved groups would no longer mean the same.
     pub(crate) fn fingerprint(&self) -> u64 {
         let r = &self.rule;
-        crate::bytes::fnv(format!("{} {:?} {} {:?} {:?} {:?}", r.kind, r.rules, r.timespan_ns, r.group_by, r.condition, r.fields).as_bytes())
+        crate::bytes::fnv(
+            format!("{} {:?} {} {:?} {:?} {:?}", r.kind, r.rules, r.timespan_ns, r.group_by, r.condition, r.fields).as_bytes(),
+        )
     }
 
     /// Makes the finding of an episode; true if the episode was told before.
@@ -516,7 +525,8 @@ impl Spec {
         let (from, to) = (group.ring.lower(episode.first), group.ring.upper(episode.last));
         let newest = group.ring.entries.range(from..to).rev().map(|e| Evidence { id: e.id, time: Timestamp::from_ns(e.time) });
         let last = evidence.last().map(|e| (e.time, e.id));
-        let mut newer: Vec<Evidence> = newest.take_while(|e| last.is_none_or(|l| (e.time, e.id) > l)).take(event::EVIDENCE_MAX - OLDEST_MAX).collect();
+        let mut newer: Vec<Evidence> =
+            newest.take_while(|e| last.is_none_or(|l| (e.time, e.id) > l)).take(event::EVIDENCE_MAX - OLDEST_MAX).collect();
         newer.reverse();
         newer.dedup();
         evidence.extend(newer);
@@ -579,13 +589,18 @@ impl Group {
             self.ring.entries.pop_front();
         }
         let held = self.ring.len();
+        self.crowded += 1;
         if held > spec.entries_max {
-            self.crowded += 1;
-            // A compaction passes over the whole ring, so it runs once a quarter of a ring of newcomers.
+            // A compaction passes over the whole ring, so at least a quarter of a ring must have come since the last one. If that
+            // is not so, three quarters of the ring are different values, which is past the threshold (see `entries_max`).
             if spec.kind.counts_values() && self.crowded >= spec.entries_max / 4 {
                 self.crowded = 0;
                 let newest = self.ring.newest().map_or(i64::MIN, |e| e.time);
                 self.ring.compact(newest.saturating_sub(late));
+                // A fast flood of few values: exactness for what comes late gives way to remembering the others.
+                if self.ring.len() > spec.entries_max / 4 * 3 {
+                    self.ring.compact(newest);
+                }
             }
             while self.ring.len() > spec.entries_max {
                 let Some(gone) = self.ring.entries.pop_front() else { break };
