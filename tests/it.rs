@@ -5,6 +5,7 @@ mod arrows;
 mod browser;
 mod deploy;
 mod link;
+mod live;
 mod net;
 mod road;
 mod rules;

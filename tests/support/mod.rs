@@ -1,5 +1,8 @@
 //! What the cases share: where the real data lies, how a skip is said.
 
+pub mod http;
+pub mod programs;
+
 use std::path::{Path, PathBuf};
 
 /// The folder of real inputs with known truth, if this machine has it: `$VEDETTE_DATA`, else `../shared/data` beside the clone.

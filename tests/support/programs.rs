@@ -1,0 +1,95 @@
+//! The real programs, started and stopped by a case.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::http::Client;
+
+/// A built program beside the test binary (`cargo xtask test` builds them first), or a loud skip.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let here = std::env::current_exe().ok()?;
+    let path = here.ancestors().nth(2)?.join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    crate::skip(&format!("{} is not built (cargo build --bins)", path.display()));
+    None
+}
+
+/// Whether a program is installed.
+pub fn installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]).any(|dir| dir.join(name).is_file())
+}
+
+/// A child that does not outlive its case.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A started collector.
+pub struct Collector {
+    pub child: Running,
+    /// Who may do everything.
+    pub admin: Client,
+    /// What it printed when it was ready.
+    pub ready: serde_json::Value,
+    pub data: PathBuf,
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Starts `vedette serve` with a data folder of its own and the rules that ship; `link` is the address agents reach (port 0: any).
+#[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
+pub fn collector(data: &Path, link: &str, register: &Path) -> Result<Option<Collector>> {
+    let Some(vedette) = program("vedette") else { return Ok(None) };
+    let log = std::fs::File::options().create(true).append(true).open(data.with_extension("collector.log"))?;
+    let mut command = Command::new(vedette);
+    command
+        .arg("serve")
+        .arg("--data")
+        .arg(data)
+        .arg("--rules")
+        .arg(root().join("config/rules"))
+        .arg("--mappings")
+        .arg(root().join("config/mappings"))
+        .arg("--register")
+        .arg(register)
+        .args(["--listen", "127.0.0.1:0", "--link-listen", &format!("{link}:0"), "--enrol-listen", &format!("{link}:0"), "--advertise", link])
+        .args(["--bootstrap", "this-host"])
+        .stdout(Stdio::piped())
+        .stderr(log);
+    let mut child = command.spawn().context("cannot start vedette")?;
+    let mut reader = BufReader::new(child.stdout.take().context("the child has an output")?);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    let child = Running(child);
+    let ready: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("vedette said '{}'; see {}", line.trim(), data.with_extension("collector.log").display()))?;
+    let console = ready["console"].as_str().context("no console address")?;
+    let server: SocketAddr = console.trim_start_matches("http://").trim_end_matches('/').parse().with_context(|| format!("'{console}' is no address"))?;
+    let token = ready["token"].as_str().context("no token")?.to_owned();
+    Ok(Some(Collector { child, admin: Client { server, token }, ready, data: data.to_owned() }))
+}
+
+impl Collector {
+    /// A one-use string that enrols an agent of a unit.
+    pub fn enrolment(&self, unit: &str) -> Result<String> {
+        let answer = self.admin.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit": unit }))?;
+        anyhow::ensure!((200..300).contains(&answer.status), "enrolment token: {} {}", answer.status, answer.body);
+        let body: serde_json::Value = serde_json::from_str(&answer.body)?;
+        Ok(body["enrolment"].as_str().with_context(|| format!("no string in {body}"))?.to_owned())
+    }
+}
