@@ -196,7 +196,9 @@ impl State {
         match why {
             Why::Enrolled => {
                 // A new beginning: keys of an earlier life are forgotten, a revocation is lifted (an operator made the token).
-                entry.keys.drain(..).for_each(|old| drop(self.keys.remove(&old)));
+                for old in entry.keys.drain(..) {
+                    self.keys.remove(&old);
+                }
                 entry.revoked = None;
                 entry.recoveries = 0;
                 if unit.is_some() {
