@@ -3,8 +3,8 @@
 
 mod alert;
 mod desk;
-mod text;
+pub mod text;
 
 pub use alert::{Alert, AlertId, AlertReason, AlertState, CloseReason, UnitRef};
-pub use desk::{Change, Desk, DeskCounters, DeskLimits, Judgement, StateError};
+pub use desk::{Change, Desk, DeskCounters, DeskLimits, Judgement, PARTIES_MAX, REASONS_MAX, StateError};
 pub use text::{Lang, REASONS, ReasonText, render};

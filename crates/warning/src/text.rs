@@ -97,3 +97,35 @@ pub fn render(reason: &AlertReason, lang: Lang) -> String {
     text.push_str(rest);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_names_only_its_arguments_and_both_languages_name_the_same() {
+        let names = |t: &str| {
+            let mut all: Vec<String> = t.split('{').skip(1).filter_map(|p| p.split('}').next()).map(str::to_owned).collect();
+            all.sort();
+            all
+        };
+        for row in REASONS {
+            let mut args: Vec<String> = row.args.iter().map(|a| (*a).to_owned()).collect();
+            args.sort();
+            assert_eq!(names(row.en), args, "{}", row.id);
+            assert_eq!(names(row.zh), args, "{}", row.id);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_a_sentence_in_either_language_and_an_unknown_one_is_not_hidden() {
+        let args = [("count", 12.into()), ("threshold", 10.into()), ("window_s", 60.into())];
+        let reason = AlertReason { id: "count_reached".into(), args: args.into_iter().map(|(n, v)| (n.to_owned(), v)).collect() };
+        assert_eq!(render(&reason, Lang::En), "12 events within 60 s (threshold 10)");
+        assert_eq!(render(&reason, Lang::Zh), "60 秒内 12 次（阈值 10）");
+        let other = AlertReason { id: "moon".into(), args: [("phase".to_owned(), "full".into())].into() };
+        assert_eq!(render(&other, Lang::En), "moon phase=full");
+        let bare = AlertReason { id: "important_object".into(), args: Default::default() };
+        assert_eq!(render(&bare, Lang::En), "concerns a protected object of importance ?");
+    }
+}
