@@ -9,6 +9,7 @@
 //! Every read takes a [`Scope`] and filters here, at the store, so that no caller can forget it. Nothing below reads a clock:
 //! time is an argument.
 
+pub mod codec;
 pub mod desk;
 pub mod events;
 pub mod filter;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 
 use event::{Event, field};
 
-pub use desk::{DeskError, DeskStore};
+pub use desk::{DeskError, DeskStore, SqliteDesk};
 pub use events::{Count, CountBy, Counts, Cursor, EventStore, Held, HeldClass, Page, Query, Searched};
 pub use filter::{Filter, Header, Key, Network, Test};
 pub use memory::MemoryStore;

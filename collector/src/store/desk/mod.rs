@@ -5,11 +5,11 @@
 //! in full, so retention of events cannot eat it; every audit row carries the hash of the one before it.
 //! The engine owns what an alert says; people own `state`, `owner` and `close_reason`: a save never overwrites those.
 
-//mod alerts;
-//mod audit;
-//mod fleet;
-//mod people;
-//mod sqlite;
+mod alerts;
+mod audit;
+mod fleet;
+mod people;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use event::{AgentId, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use warning::{Alert, AlertId, AlertState, CloseReason};
 
-//pub use sqlite::SqliteDesk;
+pub use sqlite::SqliteDesk;
 
 use super::{Offset, Scope};
 
