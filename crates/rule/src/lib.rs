@@ -8,12 +8,22 @@
 //! Invariants: a bad rule never stops the others; a rule that cannot be understood is refused with file, line and way out,
 //! never loaded with another meaning; no bytes of an event make it panic; nothing here reads a clock.
 
+mod compile;
 mod correlation;
+mod document;
+mod encode;
 mod error;
+mod explain;
 mod mapping;
+mod matcher;
+mod read;
+mod regexp;
+mod scalar;
 mod set;
+mod text;
 
 pub use correlation::{Bound, Correlation, GroupKey, Operator, RuleRef};
 pub use error::{Notice, RuleError};
+pub use explain::{Explanation, Node};
 pub use mapping::Mappings;
 pub use set::{Options, RuleSet, Source};
