@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod metrics;
 pub mod normalise;
 pub mod outbox;
+pub mod pipeline;
 pub mod register;
 pub mod replay;
 pub mod serve;

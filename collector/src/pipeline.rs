@@ -1,0 +1,252 @@
+//! From the write-ahead log to the operator: one thread that owns the engine and walks the log by offset.
+//!
+//! For each group of frames: normalise → `Engine::step` → event store → desk (alerts, evidence and position in one transaction)
+//! → outbox. The position is saved with the alerts it caused; a crash anywhere reads the log again from the last snapshot, and what was
+//! done already changes nothing (the store skips known offsets, the desk skips known positions).
+//!
+//! Events the engine makes itself (silence, ledger) are written to the same log as frames of agent 0, so they are stored like
+//! any other; when they come back they are stored and not stepped again.
+//!
+//! Limits: `GROUP_FRAMES` frames or `GROUP_EVENTS` events a step; a snapshot every `SNAPSHOT_EVERY_NS` of wall time; the log is released up to what both
+//! the snapshot and the store have made durable.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use event::{AgentId, Event, EventId, SECOND_NS, Timestamp};
+use tracing::{error, info, warn};
+use warning::{Alert, Change, Judgement};
+
+use crate::engine::{Engine, Outcome};
+use crate::normalise::{FrameView, Normaliser};
+use crate::outbox::Outbox;
+use crate::register::Register;
+use crate::serve::Board;
+use crate::store::desk::Step;
+use crate::store::{DeskStore, EventStore, Frame, Offset, Scope, Wal, WalReader};
+
+const GROUP_FRAMES: usize = 64;
+const GROUP_EVENTS: usize = 8_192;
+const SNAPSHOT_EVERY_NS: i64 = 10 * SECOND_NS;
+/// How long the thread sleeps on an idle log; also the grain of silence detection.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// What the engine's owner may be told by others; applied between two steps.
+pub enum Order {
+    /// A person judged an alert.
+    Judged(Judgement),
+    /// Rules were checked whole elsewhere and are to be swapped in. State of unchanged rules is kept.
+    Replace(Box<Engine>),
+    /// Revoked or retired.
+    Forget(AgentId),
+}
+
+/// Everything the thread works with.
+pub struct Pipeline {
+    pub wal: Arc<Wal>,
+    pub events: Arc<dyn EventStore>,
+    pub desk: Arc<dyn DeskStore>,
+    pub outbox: Outbox,
+    pub board: Arc<Board>,
+    pub register: Arc<RwLock<Arc<Register>>>,
+    pub metrics: PipelineMetrics,
+    pub orders: Receiver<Order>,
+    pub stop: Arc<AtomicBool>,
+    pub clock: fn() -> Timestamp,
+}
+
+/// Counters of the thread, all in events but for `changes`.
+pub struct PipelineMetrics {
+    pub events: telemetry::Counter,
+    pub damaged: telemetry::Counter,
+    pub declared_lost: telemetry::Counter,
+    pub findings: telemetry::Counters,
+    pub changes: telemetry::Counters,
+    pub step_seconds: telemetry::Histogram,
+    pub behind_bytes: telemetry::Gauge,
+}
+
+impl PipelineMetrics {
+    pub fn new(metrics: &telemetry::Metrics) -> Self {
+        Self {
+            events: metrics.counter("engine", "events", "Events the engine took in."),
+            damaged: metrics.counter("engine", "damaged_records", "Records that could not be decoded; each left an event in its place."),
+            declared_lost: metrics.counter("engine", "declared_lost_events", "Events that agents declared lost."),
+            findings: metrics.counters("engine", "findings", "Findings, by severity.", &["severity"]),
+            changes: metrics.counters("desk", "changes", "Alerts opened and updated.", &["change"]),
+            step_seconds: metrics.histogram("engine", "step_seconds", "Time of one step with its writes.", &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0]),
+            behind_bytes: metrics.gauge("engine", "behind_bytes", "Bytes of the write-ahead log the engine has not read yet."),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error("engine state: {0}")]
+    Engine(#[from] crate::engine::EngineError),
+    #[error(transparent)]
+    Desk(#[from] crate::store::DeskError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Wal(#[from] crate::store::WalError),
+}
+
+impl Pipeline {
+    /// Runs until told to stop. An error ends it: the caller ends the program, and a restart reads the log again.
+    pub fn run(mut self, mut engine: Engine) -> Result<(), PipelineError> {
+        let state = self.desk.engine()?;
+        let mut from = self.wal.oldest();
+        if let Some((offset, snapshot)) = &state.snapshot {
+            match engine.restore(snapshot, (self.clock)()) {
+                Ok(()) => from = (*offset).max(from),
+                Err(error) => warn!(%error, "engine snapshot not usable, reading the log from its start"),
+            }
+        }
+        let mut reader = self.wal.read(from)?;
+        let mut normaliser = Normaliser::new();
+        let mut outcome = Outcome::default();
+        let mut last_snapshot = (self.clock)();
+        let mut last_now = Timestamp::ZERO;
+        info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
+        while !self.stop.load(Ordering::Acquire) {
+            self.obey(&mut engine);
+            let group = self.read(&mut reader, &mut normaliser)?;
+            // Event time of the step: the newest receipt in it, so that a replay of the log steps alike; the wall clock only on an idle tick.
+            let now = group.received.unwrap_or_else(|| (self.clock)()).max(last_now);
+            last_now = now;
+            let started = crate::clock::instant();
+            outcome.clear();
+            engine.step(&group.stepped, now, &mut outcome);
+            let snapshot_due = (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
+            self.keep(&engine, &group, &mut outcome, reader.position(), snapshot_due)?;
+            if snapshot_due {
+                last_snapshot = (self.clock)();
+                self.wal.release(reader.position().min(self.events.durable()))?;
+            }
+            self.metrics.step_seconds.observe(started.elapsed().as_secs_f64());
+            self.metrics.behind_bytes.set_int(self.wal.end().0.saturating_sub(reader.position().0));
+            if group.received.is_none() {
+                reader.wait(IDLE);
+            }
+        }
+        let snapshot = engine.save();
+        self.desk.save(&Step { alerts: &[], evidence: &[], position: reader.position(), snapshot: Some(&snapshot) })?;
+        Ok(())
+    }
+
+    fn obey(&mut self, engine: &mut Engine) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Judged(judgement) => engine.apply(&judgement),
+                Order::Forget(agent) => engine.forget(agent),
+                Order::Replace(mut fresh) => match fresh.restore(&engine.save(), (self.clock)()) {
+                    Ok(()) => *engine = *fresh,
+                    Err(error) => error!(%error, "new rules not taken, the old ones stay"),
+                },
+            }
+        }
+    }
+
+    /// The next group of frames, decoded and stored in groups by frame.
+    fn read(&self, reader: &mut WalReader, normaliser: &mut Normaliser) -> Result<Group, PipelineError> {
+        let register = self.register.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let mut group = Group::default();
+        let mut decoded = Vec::new();
+        while group.frames < GROUP_FRAMES && group.stepped.len() < GROUP_EVENTS {
+            let Some(entry) = reader.next()? else { break };
+            decoded.clear();
+            let tally = normaliser.frame(view(&entry.frame), &register, &mut decoded);
+            self.metrics.events.add(tally.events);
+            self.metrics.damaged.add(tally.damaged);
+            self.metrics.declared_lost.add(tally.declared_lost);
+            self.events.append(entry.next, &decoded)?;
+            self.board.observe(&decoded, entry.frame.received);
+            group.received = group.received.max(Some(entry.frame.received));
+            group.frames += 1;
+            if entry.frame.agent != AgentId(0) {
+                group.stepped.append(&mut decoded);
+            }
+        }
+        Ok(group)
+    }
+
+    /// Saves what the step gave and tells those who listen.
+    fn keep(&self, engine: &Engine, group: &Group, outcome: &mut Outcome, position: Offset, snapshot_due: bool) -> Result<(), PipelineError> {
+        for finding in &outcome.findings {
+            self.metrics.findings.with(&[finding.rule.severity.name()]).inc();
+        }
+        for own in &outcome.events {
+            if let Some(frame) = own_frame(own, (self.clock)()) {
+                // Not waited for: if it is lost with the power, the next start makes it again.
+                drop(self.wal.append(frame));
+            }
+        }
+        if outcome.changes.is_empty() && !snapshot_due {
+            return Ok(());
+        }
+        let alerts: Vec<Alert> = outcome.changes.iter().map(|c| c.alert().clone()).collect();
+        let evidence = self.evidence(&alerts, group, outcome)?;
+        let snapshot = snapshot_due.then(|| engine.save());
+        let saved = self.desk.save(&Step { alerts: &alerts, evidence: &evidence, position, snapshot: snapshot.as_deref() })?;
+        for change in &outcome.changes {
+            let word = match change {
+                Change::Opened(_) => "opened",
+                Change::Updated(_) => "updated",
+            };
+            self.metrics.changes.with(&[word]).inc();
+        }
+        self.outbox.publish(&outcome.changes, &saved);
+        Ok(())
+    }
+
+    /// The events the alerts name: from this step where they are in it, else from the store.
+    fn evidence(&self, alerts: &[Alert], group: &Group, outcome: &Outcome) -> Result<Vec<Arc<Event>>, PipelineError> {
+        let mut found = Vec::new();
+        let mut wanted: Vec<EventId> = alerts.iter().flat_map(|a| &a.evidence).filter_map(|id| id.parse().ok()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for id in wanted {
+            let here = group.stepped.iter().chain(&outcome.events).find(|e| e.id == id).cloned();
+            match here {
+                Some(event) => found.push(event),
+                None => found.extend(self.events.get(&Scope::CITY, id)?),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Frames of one step.
+#[derive(Default)]
+struct Group {
+    frames: usize,
+    received: Option<Timestamp>,
+    stepped: Vec<Arc<Event>>,
+}
+
+fn view(frame: &Frame) -> FrameView<'_> {
+    FrameView {
+        agent: frame.agent,
+        received: frame.received,
+        class: frame.class,
+        epoch: frame.epoch,
+        first_seq: frame.first_seq,
+        last_seq: frame.last_seq,
+        bytes: &frame.bytes,
+    }
+}
+
+/// An event of the engine's own as a frame of agent 0.
+fn own_frame(event: &Event, received: Timestamp) -> Option<Frame> {
+    let mut payload = Vec::new();
+    wire::event::encode(event, &mut payload);
+    let mut packer = wire::batch::Packer::new(wire::batch::LEVEL_DEFAULT);
+    packer.push(wire::batch::Row::Event(&payload));
+    let batch = packer.pack(event.id.class, event.id.epoch, event.id.seq)?;
+    let bytes: Bytes = batch.to_bytes();
+    Some(Frame { agent: AgentId(0), received, class: event.id.class, epoch: event.id.epoch, first_seq: event.id.seq, last_seq: event.id.seq, bytes })
+}
