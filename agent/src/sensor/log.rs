@@ -1,27 +1,353 @@
-//! (stub)
+//! Follows log files and gives one event a line. What a line means is `proto::log`'s; what a file is, is the follower's.
+//!
+//! The journal is not read: on a host that logs only there the coverage statement says so and names the way out.
 
-use super::{HostFacts, Sensor, SensorError, SensorKind};
+pub mod files;
+pub mod follower;
+pub mod glob;
+pub mod tail;
+#[cfg(test)]
+mod tests;
+
+use event::{Class, Field, Timestamp, Value, field};
+use notify::{EventKind, RecursiveMode, Watcher};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+use self::files::HostFiles;
+use self::follower::{Follower, Rules, Sink};
+use self::tail::LineAt;
+use super::{Coverage, CoverageState, HostFacts, Output, Sensor, SensorError, SensorKind};
+
+/// `[sensor.log]`.
+#[derive(Debug, Clone, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub enabled: bool,
+    pub paths: Vec<String>,
+    pub exclude: Vec<String>,
+    pub from: From,
+    pub line_bytes_max: settings::Bytes,
+    pub files_max: usize,
+    pub rescan: settings::Duration,
+    pub format: Vec<FormatRule>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    Start,
+    End,
+}
+
+/// `[[sensor.log.format]]`: for files that do not say by their content what they are.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct FormatRule {
+    pub path: String,
+    pub name: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let list = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
+        Self {
+            enabled: true,
+            paths: list(&[
+                "/var/log/auth.log",
+                "/var/log/secure",
+                "/var/log/syslog",
+                "/var/log/messages",
+                "/var/log/cron.log",
+                "/var/log/vsftpd.log",
+                "/var/log/mail.log",
+                "/var/log/nginx/*.log",
+                "/var/log/apache2/*.log",
+                "/var/log/httpd/*log",
+            ]),
+            exclude: list(&["*.gz", "*.xz", "*.bz2", "*.zst", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9]*"]),
+            from: From::End,
+            line_bytes_max: settings::Bytes::kib(64),
+            files_max: 64,
+            rescan: settings::Duration::secs(10),
+            format: Vec::new(),
+        }
+    }
+}
+
+const SAMPLE: &str = r#"enabled = true
+# Files to follow; `*`, `?` and `[0-9]` work within a part of a path. Files that are missing are waited for.
+paths = [
+    "/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages", "/var/log/cron.log", "/var/log/vsftpd.log",
+    "/var/log/mail.log", "/var/log/nginx/*.log", "/var/log/apache2/*.log", "/var/log/httpd/*log",
+]
+# Never followed, though matched: rotated files. What is rotated is read to its end without this.
+exclude = ["*.gz", "*.xz", "*.bz2", "*.zst", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9]*"]
+# Where to begin in files that are there when the agent first sees them: "end" or "start". Files that appear later are read from their start.
+from = "end"
+# Of a longer line the head is kept, and the cut is counted.
+line_bytes_max = "64 KiB"
+# Files followed at once; more are named in the coverage statement.
+files_max = 64
+# How often the patterns are looked up again.
+rescan = "10 s"
+# For files that do not say by their content what they are:
+# [[sensor.log.format]]
+# path = "/srv/shop/log/access*.log"
+# name = "access"
+"#;
+
+const FIELDS: &[Field] = &[field::RAW_DATA, field::LOG_PATH, field::LOG_OFFSET, field::DEVICE_HOSTNAME, field::MESSAGE, field::LOG_PROGRAM];
+/// Time a rotated file is read on at least: writers reopen after it.
+const LINGER_NS: i64 = 15 * event::SECOND_NS;
+/// Least time between two looks while lines keep coming.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub static LOG: LogKind = LogKind;
 pub struct LogKind;
+
+impl LogKind {
+    fn config(section: &toml::Table) -> Result<Config, String> {
+        let config: Config = settings::section(section)?;
+        let mut problems = Vec::new();
+        for (key, patterns) in [("paths", &config.paths)] {
+            for pattern in patterns {
+                if let Some(why) = glob::refuse(pattern) {
+                    problems.push(format!("key '{key}': value \"{pattern}\": {why}"));
+                }
+            }
+        }
+        if !(256..=1024 * 1024).contains(&config.line_bytes_max.0) {
+            problems.push(format!("key 'line_bytes_max': value {}: from 256 B to 1 MiB", config.line_bytes_max));
+        }
+        if !(1..=1024).contains(&config.files_max) {
+            problems.push(format!("key 'files_max': value {}: from 1 to 1024", config.files_max));
+        }
+        if config.rescan.0 < Duration::from_secs(1) || config.rescan.0 > Duration::from_secs(3600) {
+            problems.push(format!("key 'rescan': value {}: from 1 s to 1 h", config.rescan));
+        }
+        if problems.is_empty() { Ok(config) } else { Err(problems.join("\n")) }
+    }
+}
 
 impl SensorKind for LogKind {
     fn name(&self) -> &'static str {
         "log"
     }
     fn about(&self) -> &'static str {
-        ""
+        "follows log files; one event a line"
     }
-    fn fields(&self) -> &'static [event::Field] {
-        &[]
+    fn fields(&self) -> &'static [Field] {
+        FIELDS
     }
     fn sample(&self) -> &'static str {
-        ""
+        SAMPLE
     }
-    fn check(&self, _section: &toml::Table) -> Result<(), String> {
+    fn check(&self, section: &toml::Table) -> Result<(), String> {
+        Self::config(section).map(|_| ())
+    }
+    fn open(&self, section: &toml::Table, host: &HostFacts) -> Result<Box<dyn Sensor>, SensorError> {
+        let config = Self::config(section).map_err(SensorError::new)?;
+        Ok(Box::new(LogSensor::open(config, host)))
+    }
+}
+
+struct LogSensor {
+    config: Config,
+    follower: Follower<HostFiles>,
+    hostname: String,
+    bell: Bell,
+    lines: u64,
+}
+
+impl LogSensor {
+    fn open(config: Config, host: &HostFacts) -> Self {
+        let rules = Rules {
+            paths: config.paths.clone(),
+            exclude: config.exclude.clone(),
+            from_start: config.from == From::Start,
+            line_max: config.line_bytes_max.as_usize(),
+            files_max: config.files_max,
+            rescan_ns: config.rescan.as_ns(),
+            linger_ns: LINGER_NS,
+            own: host.own_paths.clone(),
+        };
+        let bell = Bell::hang(&config.paths);
+        Self { follower: Follower::new(HostFiles, rules, &host.checkpoints), hostname: host.hostname.clone(), bell, config, lines: 0 }
+    }
+}
+
+impl Sensor for LogSensor {
+    fn poll(&mut self, now: Timestamp, wait: Duration, out: &mut dyn Output) -> Result<(), SensorError> {
+        let before = self.lines;
+        let mut sink = Lines {
+            out,
+            now,
+            utc_offset_secs: utc_offset(now),
+            hostname: &self.hostname,
+            formats: &self.config.format,
+            lines: &mut self.lines,
+        };
+        let more = self.follower.step(now, &mut sink);
+        if more {
+            return Ok(());
+        }
+        if self.lines > before {
+            self.bell.pause(PAUSE.min(wait))
+        } else {
+            self.bell.wait(wait)
+        }
         Ok(())
     }
-    fn open(&self, _section: &toml::Table, _host: &HostFacts) -> Result<Box<dyn Sensor>, SensorError> {
-        Err(SensorError::new("not there yet"))
+
+    fn coverage(&self, out: &mut Vec<Coverage>) {
+        let mut say = |subject: String, state, reason: String| out.push(Coverage { sensor: "log", subject, state, reason });
+        for state in self.follower.states() {
+            let subject = state.path.display().to_string();
+            match (state.open, state.trouble.is_empty()) {
+                (true, true) => say(subject, CoverageState::Seeing, state.note.to_owned()),
+                (true, false) => say(subject, CoverageState::Partial, state.trouble.to_owned()),
+                (false, false) => say(subject, CoverageState::Blind, state.trouble.to_owned()),
+                (false, true) => say(subject, CoverageState::Off, "no file of this name now; it is waited for".to_owned()),
+            }
+        }
+        for (path, why) in self.follower.aside() {
+            say(path.display().to_string(), CoverageState::Off, why.to_owned());
+        }
+        for pattern in self.follower.unmatched() {
+            // A literal path that is followed but gone is told above.
+            if !self.follower.states().any(|s| s.path == Path::new(pattern)) {
+                say(pattern.to_owned(), CoverageState::Off, "no such file; it is waited for".to_owned());
+            }
+        }
+        if self.follower.too_many {
+            say(
+                "paths".to_owned(),
+                CoverageState::Partial,
+                format!("more than {} files match; raise sensor.log.files_max", self.config.files_max),
+            );
+        }
+        let reads = |names: [&str; 2]| self.follower.states().any(|s| s.open && names.iter().any(|n| s.path == Path::new(n)));
+        let wants = |names: [&str; 2]| names.iter().any(|n| self.config.paths.iter().any(|p| p == n));
+        let auth = ["/var/log/auth.log", "/var/log/secure"];
+        if wants(auth) && !reads(auth) && Path::new("/run/systemd/journal").exists() {
+            let reason = "this host logs only to the journal, which is not read yet; install rsyslog".to_owned();
+            say("authentication log".to_owned(), CoverageState::Blind, reason);
+        }
     }
+
+    fn close(&mut self, now: Timestamp, out: &mut dyn Output) {
+        // One last look, so that what was written before the stop is sent before it; unfinished lines wait in their files.
+        let mut sink = Lines {
+            out,
+            now,
+            utc_offset_secs: utc_offset(now),
+            hostname: &self.hostname,
+            formats: &self.config.format,
+            lines: &mut self.lines,
+        };
+        self.follower.step(now, &mut sink);
+    }
+}
+
+/// Lines to events.
+struct Lines<'a> {
+    out: &'a mut dyn Output,
+    now: Timestamp,
+    utc_offset_secs: i32,
+    hostname: &'a str,
+    formats: &'a [FormatRule],
+    lines: &'a mut u64,
+}
+
+impl Sink for Lines<'_> {
+    fn line(&mut self, path: &Path, line: &LineAt<'_>) {
+        let format = self.formats.iter().find(|f| glob::path_matches(&f.path, path)).map(|f| f.name.as_str());
+        let (class, mut event) =
+            proto::log::read(&proto::log::Line { bytes: line.bytes, received: self.now, utc_offset_secs: self.utc_offset_secs, format });
+        event.observed = self.now;
+        if event.get(field::RAW_DATA).is_none() {
+            event.body.set(field::RAW_DATA, Value::lossy(line.bytes));
+        }
+        event.body.set(field::LOG_PATH, path.to_string_lossy());
+        event.body.set(field::LOG_OFFSET, line.offset);
+        event.body.set(field::DEVICE_HOSTNAME, self.hostname);
+        *self.lines = self.lines.wrapping_add(1);
+        self.out.event(class, event);
+    }
+
+    fn checkpoint(&mut self, path: &Path, value: &[u8]) {
+        // A path that is no text cannot be a key; such a file is followed, but from the rule for first sight after a restart.
+        if let Some(key) = path.to_str() {
+            self.out.checkpoint(key, value);
+        }
+    }
+
+    fn lost(&mut self, _path: &Path, count: u64, reason: &'static str) {
+        self.out.lost(Class::Normal, count, reason);
+    }
+}
+
+/// Seconds east of UTC of the host's local time at an instant.
+fn utc_offset(now: Timestamp) -> i32 {
+    let zone = jiff::tz::TimeZone::system();
+    jiff::Timestamp::from_second(now.secs()).map_or(0, |at| zone.to_offset(at).seconds())
+}
+
+/// Rings when something changes in a followed folder, so that an idle host costs nothing and a line is seen at once. Without inotify the
+/// looks come by time alone.
+struct Bell {
+    rings: Receiver<()>,
+    /// Held so that waiting on `rings` never ends early for want of a sender.
+    _sender: SyncSender<()>,
+    never: Receiver<()>,
+    _never: Sender<()>,
+    _watcher: Option<notify::RecommendedWatcher>,
+}
+
+impl Bell {
+    fn hang(patterns: &[String]) -> Self {
+        let (sender, rings) = sync_channel(1);
+        let (never_sender, never) = channel();
+        let ring = sender.clone();
+        let handler = move |result: notify::Result<notify::Event>| {
+            // Opening and reading, which others do all the time, is no change.
+            if !result.as_ref().is_ok_and(|e| matches!(e.kind, EventKind::Access(_))) {
+                let _ = ring.try_send(());
+            }
+        };
+        let mut watcher = notify::recommended_watcher(handler).ok();
+        for folder in folders(patterns) {
+            if let Some(watcher) = &mut watcher {
+                // A folder that is missing or cannot be watched is still looked at by time.
+                let _ = watcher.watch(&folder, RecursiveMode::NonRecursive);
+            }
+        }
+        Self { rings, _sender: sender, never, _never: never_sender, _watcher: watcher }
+    }
+
+    fn wait(&self, wait: Duration) {
+        let _ = self.rings.recv_timeout(wait);
+    }
+
+    fn pause(&self, wait: Duration) {
+        let _ = self.never.recv_timeout(wait);
+    }
+}
+
+/// The folders in which files of these patterns appear, as far as they are named without wildcards, and those that match now.
+fn folders(patterns: &[String]) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for pattern in patterns {
+        let Some((folder, _)) = pattern.rsplit_once('/') else { continue };
+        if glob::is_pattern(folder) {
+            found.extend(glob::expand(folder, 64).0);
+        } else {
+            found.insert(PathBuf::from(if folder.is_empty() { "/" } else { folder }));
+        }
+    }
+    found
 }
