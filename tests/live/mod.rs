@@ -51,7 +51,11 @@ impl Lab {
             ip(&["netns", "add", &space])?;
             ip(&["link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", &space])?;
             ip(&["link", "set", &outer, "master", &bridge, "up"])?;
-            for args in [vec!["link", "set", "lo", "up"], vec!["addr", "add", &format!("10.77.0.{last}/24"), "dev", "eth0"], vec!["link", "set", "eth0", "up"]] {
+            for args in [
+                vec!["link", "set", "lo", "up"],
+                vec!["addr", "add", &format!("10.77.0.{last}/24"), "dev", "eth0"],
+                vec!["link", "set", "eth0", "up"],
+            ] {
                 let mut all = vec!["-n", &space];
                 all.extend(args);
                 ip(&all)?;
@@ -132,7 +136,8 @@ fn a_scan_and_password_guessing_reach_the_live_page_within_two_seconds() -> Resu
     let scan_started = now();
     let attacker = lab.command("attacker", Path::new("nmap")).args(["-sS", "-n", "-Pn", "-T4", "-p", "1-500", "10.77.0.10"]).output()?;
     ensure!(attacker.status.success(), "nmap: {}", String::from_utf8_lossy(&attacker.stderr));
-    let scan = next_alert(&mut feed, |a| a["title"].as_str().is_some_and(|t| t.to_lowercase().contains("scan")) && targets(a, "10.77.0.10"))?;
+    let scan =
+        next_alert(&mut feed, |a| a["title"].as_str().is_some_and(|t| t.to_lowercase().contains("scan")) && targets(a, "10.77.0.10"))?;
     check(&scan, "10.77.0.66", "bank-1", "finance", "T1046")?;
     let delay = delay(&scan);
     println!("scan: nmap started → alert in the feed {:?}; deciding event → feed {:?}", scan_started.elapsed(), delay);
@@ -140,9 +145,15 @@ fn a_scan_and_password_guessing_reach_the_live_page_within_two_seconds() -> Resu
 
     let words = dir.path().join("words");
     fs::write(&words, (0..12).map(|n| format!("wrong-{n}\n")).collect::<String>())?;
-    let _ = lab.command("attacker", Path::new("hydra")).args(["-l", "root", "-t", "4", "-I", "-P"]).arg(&words).arg("ssh://10.77.0.10").output()?;
+    let _ = lab
+        .command("attacker", Path::new("hydra"))
+        .args(["-l", "root", "-t", "4", "-I", "-P"])
+        .arg(&words)
+        .arg("ssh://10.77.0.10")
+        .output()?;
     let guess = next_alert(&mut feed, |a| {
-        a["techniques"].as_array().is_some_and(|t| t.iter().any(|t| t.as_str().is_some_and(|t| t.starts_with("T1110")))) && has(a, "source_ips", "10.77.0.66")
+        a["techniques"].as_array().is_some_and(|t| t.iter().any(|t| t.as_str().is_some_and(|t| t.starts_with("T1110"))))
+            && has(a, "source_ips", "10.77.0.66")
     })?;
     check(&guess, "10.77.0.66", "bank-1", "finance", "T1110")?;
     let delay = self::delay(&guess);
@@ -177,7 +188,16 @@ fn sshd(lab: &mut Lab, dir: &Path, log: &Path) -> Result<()> {
             .map(|l| format!("{l}\n"))
             .collect::<String>(),
     )?;
-    let child = lab.command("bank", Path::new("/usr/sbin/sshd")).arg("-D").arg("-f").arg(&config).arg("-E").arg(log).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let child = lab
+        .command("bank", Path::new("/usr/sbin/sshd"))
+        .arg("-D")
+        .arg("-f")
+        .arg(&config)
+        .arg("-E")
+        .arg(log)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     lab.running.push(Running(child));
     Ok(())
 }
@@ -186,9 +206,20 @@ fn start_agent(lab: &mut Lab, agent: &Path, name: &str, enrolment: &str, state: 
     fs::create_dir_all(state)?;
     let config: PathBuf = state.join("agent.toml");
     let files = if name == "bank" { format!("[\"{}\"]", log.display()) } else { "[]".to_owned() };
-    fs::write(&config, format!("state = \"{}\"\n\n[sensor.net]\ninterfaces = [\"eth0\"]\n\n[sensor.log]\npaths = {files}\n\n[sensor.file]\npaths = []\n", state.display()))?;
+    fs::write(
+        &config,
+        format!(
+            "state = \"{}\"\n\n[sensor.net]\ninterfaces = [\"eth0\"]\n\n[sensor.log]\npaths = {files}\n\n[sensor.file]\npaths = []\n",
+            state.display()
+        ),
+    )?;
     let out = lab.command(name, agent).arg("enroll").arg("--config").arg(&config).arg(enrolment).output()?;
-    ensure!(out.status.success(), "{name} could not enrol: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    ensure!(
+        out.status.success(),
+        "{name} could not enrol: {}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     let errors = fs::File::create(state.join("agent.log"))?;
     let child = lab.command(name, agent).arg("run").arg("--config").arg(&config).stdout(Stdio::null()).stderr(errors).spawn()?;
     lab.running.push(Running(child));

@@ -65,12 +65,18 @@ impl Client {
     }
 
     fn open(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Result<BufReader<TcpStream>> {
-        let mut stream = TcpStream::connect_timeout(&self.server, Duration::from_secs(5)).with_context(|| format!("cannot reach {}", self.server))?;
+        let mut stream =
+            TcpStream::connect_timeout(&self.server, Duration::from_secs(5)).with_context(|| format!("cannot reach {}", self.server))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let text = body.map(ToString::to_string).unwrap_or_default();
         let kind = if body.is_some() { "content-type: application/json\r\n" } else { "" };
         let auth = if self.token.is_empty() { String::new() } else { format!("authorization: Bearer {}\r\n", self.token) };
-        write!(stream, "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{auth}{kind}content-length: {}\r\n\r\n{text}", self.server, text.len())?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{auth}{kind}content-length: {}\r\n\r\n{text}",
+            self.server,
+            text.len()
+        )?;
         Ok(BufReader::new(stream))
     }
 

@@ -67,7 +67,16 @@ pub fn collector(data: &Path, link: &str, register: &Path) -> Result<Option<Coll
         .arg(root().join("config/mappings"))
         .arg("--register")
         .arg(register)
-        .args(["--listen", "127.0.0.1:0", "--link-listen", &format!("{link}:0"), "--enrol-listen", &format!("{link}:0"), "--advertise", link])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--link-listen",
+            &format!("{link}:0"),
+            "--enrol-listen",
+            &format!("{link}:0"),
+            "--advertise",
+            link,
+        ])
         .args(["--bootstrap", "this-host"])
         .stdout(Stdio::piped())
         .stderr(log);
@@ -77,9 +86,11 @@ pub fn collector(data: &Path, link: &str, register: &Path) -> Result<Option<Coll
     reader.read_line(&mut line)?;
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
     let child = Running(child);
-    let ready: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("vedette said '{}'; see {}", line.trim(), data.with_extension("collector.log").display()))?;
+    let ready: serde_json::Value = serde_json::from_str(&line)
+        .with_context(|| format!("vedette said '{}'; see {}", line.trim(), data.with_extension("collector.log").display()))?;
     let console = ready["console"].as_str().context("no console address")?;
-    let server: SocketAddr = console.trim_start_matches("http://").trim_end_matches('/').parse().with_context(|| format!("'{console}' is no address"))?;
+    let server: SocketAddr =
+        console.trim_start_matches("http://").trim_end_matches('/').parse().with_context(|| format!("'{console}' is no address"))?;
     let token = ready["token"].as_str().context("no token")?.to_owned();
     Ok(Some(Collector { child, admin: Client { server, token }, ready, data: data.to_owned() }))
 }

@@ -46,11 +46,10 @@ impl<'e> Scalar<'e> {
             Self::Null | Self::List(_) => return None,
             Self::Text(t) => return Some(t),
             Self::Bool(b) => return Some(if b { "true" } else { "false" }),
-            // Writing into a String cannot fail.
-            Self::Int(n) => drop(write!(room, "{n}")),
-            Self::Float(x) => drop(write!(room, "{x}")),
-            Self::Ip(ip) => drop(write!(room, "{ip}")),
-            Self::Bytes(bytes) => bytes.iter().for_each(|b| drop(write!(room, "{b:02x}"))),
+            Self::Int(n) => write!(room, "{n}").ok()?,
+            Self::Float(x) => write!(room, "{x}").ok()?,
+            Self::Ip(ip) => write!(room, "{ip}").ok()?,
+            Self::Bytes(bytes) => bytes.iter().try_for_each(|b| write!(room, "{b:02x}")).ok()?,
         }
         Some(room.as_str())
     }

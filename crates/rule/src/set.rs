@@ -23,6 +23,8 @@ const FILES_MAX: usize = 100_000;
 const FOLDER_DEPTH_MAX: usize = 16;
 /// Rooms kept for later events; more threads than that make their own.
 const POOL_MAX: usize = 64;
+/// Taxonomies the shipped mappings know.
+const TAXONOMIES: &[&str] = &["sigma", "ecs", "zeek", "suricata", "ocsf"];
 
 /// How rules are loaded.
 #[derive(Debug, Clone, Default)]
@@ -254,6 +256,10 @@ impl Loader<'_> {
             let Document { place, head, body } = document;
             match body {
                 Body::Rule { source, detections } => {
+                    if let Some(word) = head.taxonomy.as_deref().filter(|t| !TAXONOMIES.contains(t)) {
+                        let what = format!("taxonomy '{word}' is not known: its field names are taken as they are");
+                        self.notices.push(place.notice(&["taxonomy"], what, "add a mapping file for it"));
+                    }
                     let mut logic = Logic::default();
                     let known = Known::Rule(drafts.len());
                     let added = self.builder.add(&place, &source, &detections, "", &mut logic);
