@@ -114,6 +114,8 @@ pub fn explain(error: &Error, host: &str) -> String {
         Error::AlertReceived(alert) => {
             use rustls::AlertDescription as A;
             match alert {
+                A::CertificateRevoked => "this agent was revoked at the collector: ask who revoked it before enrolling it again".to_owned(),
+                A::AccessDenied => "the collector does not know this agent or its key: enrol again with a new enrolment line".to_owned(),
                 A::CertificateExpired => "the collector says this agent's certificate has run out".to_owned(),
                 A::UnknownCA | A::DecryptError | A::BadCertificate => {
                     "the collector does not accept this agent's certificate: it belongs to another collector or its CA was replaced; enrol again".to_owned()

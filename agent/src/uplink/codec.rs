@@ -6,7 +6,7 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Longest message in either direction, enforced before a message is gathered.
-pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+pub const MESSAGE_BYTES_MAX: usize = wire::link::MESSAGE_BYTES_MAX;
 /// gRPC path of the bidirectional stream of `wire::link` messages.
 pub const STREAM_PATH: &str = "/vedette.link.v1.Link/Stream";
 /// gRPC path of certificate renewal: signing request (DER) in, certificate (DER) out.

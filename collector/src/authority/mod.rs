@@ -24,9 +24,9 @@ mod state;
 mod tls;
 
 pub use ca::{Ca, CaError};
-pub use counters::Counters;
+pub use counters::{Counters, Dropped};
 pub use door::{DoorConfig, serve as serve_enrolment};
-pub use guard::{Guard, GuardConfig, Pass};
+pub use guard::{Guard, GuardConfig, Pass, Turned};
 pub use journal::{AuthorityStore, FileJournal, JournalError, MemoryJournal, Record, Why};
 pub use names::{host_addresses, host_name, server_names};
 pub use state::{AgentEntry, Revocation, TokenEntry};
@@ -445,6 +445,12 @@ impl Authority {
     }
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("pin", &hex(&self.ca.pin())).finish_non_exhaustive()
     }
 }
 

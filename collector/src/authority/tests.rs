@@ -72,19 +72,36 @@ fn the_secret_is_nowhere_on_disk() {
     assert!(!journal.contains(&token) && journal.contains(&hex(&token_hash(&token))));
 }
 
+/// SHA-256 of the public key in a signing request.
+fn print_of(csr: &[u8]) -> [u8; 32] {
+    RequestKey::parse(csr).ok().unwrap().print
+}
+
 #[test]
 fn a_request_that_does_not_prove_its_key_is_refused_and_the_token_stays() {
     let case = case();
     let token = case.token(NewToken::default());
-    let good = csr();
+    let (good, other) = (csr(), csr());
+    // Someone else's public key under one's own signature.
+    let point = |csr: &[u8]| csr.windows(2).position(|w| w == [0x00, 0x04]).unwrap() + 1;
+    let mut swapped = good.clone();
+    swapped[point(&good)..][..65].copy_from_slice(&other[point(&other)..][..65]);
+    assert_eq!(case.authority.enrol(&token, &swapped, NOW), Err(Refusal::BadKey));
+    // Any single byte changed: either refused, or (a byte of the unsigned wrapping) still the key that signed.
+    let mut accepted = 0;
     for at in 0..good.len() {
         let mut bad = good.clone();
         bad[at] ^= 0x01;
-        if let Ok(issued) = case.authority.enrol(&token, &bad, NOW) {
-            panic!("byte {at} changed, certificate issued for {}", issued.agent);
+        match case.authority.enrol(&token, &bad, NOW) {
+            Ok(issued) => {
+                assert_eq!(name(&issued).key, print_of(&good), "byte {at} changed");
+                accepted += 1;
+            }
+            Err(reason) => assert_eq!(reason, Refusal::BadKey, "byte {at} changed"),
         }
     }
-    case.authority.enrol(&token, &good, NOW).unwrap();
+    assert!(accepted < 4, "{accepted} of {} changed requests were accepted", good.len());
+    assert!(case.authority.enrol(&token, &good, NOW).is_ok());
 }
 
 #[test]

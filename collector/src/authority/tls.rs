@@ -3,12 +3,15 @@
 //! resumption (so that every connection shows its certificate anew).
 
 use super::{Authority, AuthorityError, Clock};
+use agent::identity::{Refusal, certificate};
 use event::Timestamp;
 use rcgen::KeyPair;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +34,7 @@ impl ServerCertificate {
         Ok(Arc::new(Self { authority, clock, current }))
     }
 
-    /// For the link port: a client certificate of our authority is demanded within the handshake.
+    /// For the link port: the handshake ends well only for an agent that is in the register, with a key of its own, not revoked.
     pub fn link_config(self: &Arc<Self>) -> Result<ServerConfig, AuthorityError> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.ca().certificate().clone())?;
@@ -39,6 +42,7 @@ impl ServerCertificate {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|e| rustls::Error::General(format!("client verifier: {e}")))?;
+        let verifier = Arc::new(AgentVerifier { inner: verifier, authority: self.authority.clone() });
         let mut config = self.builder()?.with_client_cert_verifier(verifier).with_cert_resolver(self.clone());
         harden(&mut config);
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -94,6 +98,61 @@ impl ResolvesServerCert for ServerCertificate {
 impl fmt::Debug for ServerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ServerCertificate")
+    }
+}
+
+/// Signature, purpose and validity are rustls' judgement; who it is and whether it is still welcome, the register's. Done within the
+/// handshake, so that a refused agent learns why from the alert and no byte of its is ever parsed as anything else.
+#[derive(Debug)]
+struct AgentVerifier {
+    inner: Arc<dyn ClientCertVerifier>,
+    authority: Arc<Authority>,
+}
+
+impl ClientCertVerifier for AgentVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        let name = certificate::read(end_entity).map_err(|_| rustls::Error::InvalidCertificate(CertificateError::InvalidPurpose))?;
+        self.authority.admit(&name).map_err(|reason| {
+            rustls::Error::InvalidCertificate(match reason {
+                Refusal::Revoked => CertificateError::Revoked,
+                _ => CertificateError::ApplicationVerificationFailure,
+            })
+        })?;
+        Ok(verified)
+    }
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("only TLS 1.3 is spoken here".into()))
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+    fn client_auth_mandatory(&self) -> bool {
+        true
     }
 }
 
