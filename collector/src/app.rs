@@ -1,1 +1,377 @@
-//! (stub)
+//! The wiring, built tail first: what is told last is made first, and each stage gets the next one's intake.
+//!
+//! ```text
+//! feed ◀─ outbox ◀─ pipeline (engine's thread) ◀─ WAL ◀─ ingest ◀─ agents
+//!   └▶ serve (console, API)        │  └▶ event store, desk
+//! ```
+//! Start order is bottom up: stores, log, engine, listeners. Stop order is the reverse: listeners, engine (which saves a last
+//! snapshot), log. Everything that fails at start names what and where and ends the program before a port is open.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use anyhow::{Context, Result, anyhow};
+use event::{AgentId, Class, Timestamp};
+use tokio::net::TcpListener;
+use tracing::{error, info, warn};
+
+use crate::authority::{Authority, AuthorityConfig, Clock, DoorConfig, NewToken, ServerCertificate};
+use crate::clock;
+use crate::config::Config;
+use crate::engine::{Engine, EngineOptions};
+use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Ticket, Watermark, Watermarks};
+use crate::metrics::ServeMetrics;
+use crate::outbox::Outbox;
+use crate::pipeline::{Order, Pipeline, PipelineMetrics};
+use crate::register::Register;
+use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
+use crate::store::{DeskStore, DiskStore, DiskStoreConfig, EventStore, Frame, SqliteDesk, Wal, WalConfig, WalError};
+
+/// What a first run wants printed as one line of JSON: addresses, a first login, a token, an enrolment string for a host of this unit.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    pub unit: String,
+}
+
+/// Runs the collector until SIGTERM or SIGINT.
+pub fn run(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build().context("cannot start the runtime")?;
+    runtime.block_on(serve(config, bootstrap))
+}
+
+async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
+    let now = clock::now();
+    private_folder(&config.data)?;
+    let metrics = telemetry::Metrics::new("vedette");
+    let ready = Arc::new(Ready::default());
+
+    // Stores, then the log that feeds them.
+    let desk: Arc<dyn DeskStore> = Arc::new(SqliteDesk::open(&config.data.join("desk.db")).context("the desk's database")?);
+    let events = Arc::new(DiskStore::open(&config.data.join("events"), disk_config(&config)).context("the event store")?);
+    let begin_at = desk.engine()?.position.max(events.durable());
+    let wal_config = WalConfig { segment_bytes: config.store.wal_segment.0, begin_at, ..WalConfig::default() };
+    let (wal, recovery) = Wal::open(&config.data.join("wal"), wal_config).context("the write-ahead log")?;
+    let wal = Arc::new(wal);
+    info!(frames = recovery.frames, torn_bytes = recovery.torn_bytes, damaged = recovery.damaged.len(), "write-ahead log open");
+    for damage in &recovery.damaged {
+        error!(segment = %damage.segment, from = damage.from.0, to = damage.to.0, "acknowledged bytes of the write-ahead log cannot be read");
+    }
+    Ready::set(&ready.store_open);
+
+    // The engine with its rules.
+    let options = EngineOptions { rules: config.rules.clone(), mappings: Some(config.mappings.clone()) };
+    let (engine, faults) = Engine::load(&options).context("the rules")?;
+    for fault in &faults {
+        warn!(%fault, "rule not loaded");
+    }
+    let rules = rule_page(&engine, &faults, now);
+    info!(rules = rules.items.len(), refused = faults.len(), "rules loaded");
+    Ready::set(&ready.rules_loaded);
+
+    // Who may speak to us, and who they are.
+    let clock: Clock = Arc::new(clock::now);
+    let listeners = Listeners::bind(&config).await?;
+    let authority = Authority::open(authority_config(&config, &listeners)?, now).context("the certificate authority")?;
+    let register = Arc::new(RwLock::new(Arc::new(register(&config, &authority, desk.as_ref())?)));
+    let certificate = ServerCertificate::new(authority.clone(), clock.clone())?;
+
+    // Tail first: feed, outbox, pipeline, ingest.
+    let feed = Arc::new(Feed::new(u64::try_from(now.secs()).unwrap_or(0), FEED_ITEMS));
+    let board = Arc::new(Board::default());
+    let (orders, inbox) = channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let pipeline = Pipeline {
+        wal: wal.clone(),
+        events: events.clone(),
+        desk: desk.clone(),
+        outbox: Outbox::new(feed.clone()),
+        board: board.clone(),
+        register: register.clone(),
+        unit_of: unit_of(&authority),
+        metrics: PipelineMetrics::new(&metrics),
+        orders: inbox,
+        stop: stop.clone(),
+        clock: clock::now,
+    };
+    let (ended, pipeline_ended) = tokio::sync::oneshot::channel();
+    let engine_thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+        let _ = ended.send(pipeline.run(engine));
+    })?;
+    let link_config = LinkConfig { listen: config.link.listen, enrol_listen: config.link.enrol_listen, ..LinkConfig::default() };
+    let log = Arc::new(Log { wal: wal.clone() });
+    let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
+
+    let backstage = Arc::new(Stage { config: config.clone(), authority: authority.clone(), links: links.clone(), desk: desk.clone(), register, board: board.clone(), orders: Mutex::new(orders), rules: RwLock::new(rules) });
+    backstage.fill_board();
+    let console = listeners.serve.local_addr()?;
+    let shared = Arc::new(Shared {
+        events: events.clone(),
+        desk: desk.clone(),
+        feed,
+        board,
+        backstage,
+        counts: ServeMetrics::new(&metrics),
+        metrics,
+        ready,
+        config: ServeConfig { secure: config.serve.certificate.is_some(), link_address: authority.config().advertise.clone(), open_metrics: console.ip().is_loopback(), ..ServeConfig::default() },
+        clock: clock::now,
+        logins: serve::people::LoginLimiter::default(),
+    });
+    greet(&config, &shared, &authority, console, bootstrap)?;
+
+    let (halt, halted) = tokio::sync::watch::channel(false);
+    let stopped = || {
+        let mut halted = halted.clone();
+        async move {
+            let _ = halted.wait_for(|stop| *stop).await;
+        }
+    };
+    let tls = console_tls(&config)?;
+    let door = tokio::spawn(crate::authority::door::serve(listeners.enrol, authority, certificate.clone(), DoorConfig::default(), clock, stopped()));
+    let ingest = tokio::spawn(crate::ingest::serve(listeners.link, links, certificate, link_config, stopped()));
+    let pages = tokio::spawn(serve::run(shared, listeners.serve, tls, stopped()));
+
+    let failure = tokio::select! {
+        () = signalled() => None,
+        result = pipeline_ended => Some(match result {
+            Ok(Err(error)) => anyhow!(error).context("the engine stopped"),
+            _ => anyhow!("the engine stopped without a reason"),
+        }),
+    };
+    info!("stopping");
+    let _ = halt.send(true);
+    let _ = tokio::join!(door, ingest, pages);
+    stop.store(true, Ordering::Release);
+    let _ = tokio::task::spawn_blocking(move || engine_thread.join()).await;
+    wal.close();
+    failure.map_or(Ok(()), Err)
+}
+
+/// Items the feed keeps for readers that come back.
+const FEED_ITEMS: usize = 4_096;
+
+/// All three listeners, bound before anything is promised.
+struct Listeners {
+    link: TcpListener,
+    enrol: TcpListener,
+    serve: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self> {
+        let one = |key: &'static str, address: std::net::SocketAddr| async move {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key}); is another collector running, or the port taken?"))
+        };
+        Ok(Self {
+            link: one("[link] listen", config.link.listen).await?,
+            enrol: one("[link] enrol_listen", config.link.enrol_listen).await?,
+            serve: one("[serve] listen", config.serve.listen).await?,
+        })
+    }
+}
+
+fn authority_config(config: &Config, listeners: &Listeners) -> Result<AuthorityConfig> {
+    let enrol_port = listeners.enrol.local_addr()?.port();
+    let host = match config.link.advertise.as_str() {
+        "" => crate::authority::names::host_name().unwrap_or_else(|| "localhost".to_owned()),
+        given => given.to_owned(),
+    };
+    let advertise = if agent::identity::message::split_host_port(&host).is_some() { host } else { agent::identity::message::join_host_port(&host, enrol_port) };
+    Ok(AuthorityConfig { dir: config.data.join("authority"), advertise, link_port: listeners.link.local_addr()?.port(), names: config.link.names.clone(), ..AuthorityConfig::default() })
+}
+
+fn disk_config(config: &Config) -> DiskStoreConfig {
+    DiskStoreConfig { segment_rows: config.store.segment_rows, segment_age: config.store.segment_age.0, retention_ns: config.store.retention.as_ns(), ..DiskStoreConfig::default() }
+}
+
+/// The register of the file, with what was changed through the API over it, and every agent in its unit.
+fn register(config: &Config, authority: &Authority, desk: &dyn DeskStore) -> Result<Register> {
+    let mut register = if config.register.exists() {
+        Register::load(&config.register).with_context(|| format!("the register {}", config.register.display()))?
+    } else {
+        warn!(path = %config.register.display(), "no register: events will carry no unit");
+        Register::default()
+    };
+    for unit in desk.units(&crate::store::Scope::CITY)? {
+        register.put_unit(unit_of(&unit));
+    }
+    for asset in desk.assets(&crate::store::Scope::CITY)? {
+        register.put_asset(asset_of(&asset));
+    }
+    for agent in authority.agents() {
+        if let Some(unit) = &agent.unit {
+            register.assign(agent.agent, unit);
+        }
+    }
+    Ok(register)
+}
+
+fn unit_of(authority: &Arc<Authority>) -> Box<dyn Fn(AgentId) -> Option<String> + Send> {
+    let authority = authority.clone();
+    Box::new(move |agent| authority.unit_of(agent))
+}
+
+/// Says where everything is; with `--bootstrap` as one line of JSON on standard output.
+fn greet(config: &Config, shared: &Shared, authority: &Authority, console: std::net::SocketAddr, bootstrap: Option<Bootstrap>) -> Result<()> {
+    let scheme = if config.serve.certificate.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{console}");
+    let now = clock::now();
+    let password = serve::ensure_first_login(shared.desk.as_ref(), now)?;
+    info!(console = %url, link = %authority.config().advertise, "ready");
+    let Some(bootstrap) = bootstrap else {
+        if let Some(password) = password {
+            info!("first login: admin / {password} (shown this once; change it)");
+        }
+        return Ok(());
+    };
+    let token = serve::people::bootstrap_token(shared.desk.as_ref(), now)?;
+    let invitation = authority.invite(NewToken { unit: Some(bootstrap.unit), by: "bootstrap".into(), ..NewToken::default() }, now)?;
+    let line = serde_json::json!({
+        "console": url,
+        "user": password.as_ref().map(|_| "admin"),
+        "password": password,
+        "token": token,
+        "enrolment": invitation.to_string(),
+    });
+    println!("{line}");
+    Ok(())
+}
+
+fn console_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
+    let (Some(certificate), Some(key)) = (&config.serve.certificate, &config.serve.key) else { return Ok(None) };
+    let pem = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let chain: Vec<_> = rustls_pemfile::certs(&mut pem(certificate)?.as_slice()).collect::<Result<_, _>>().with_context(|| format!("{} is not a PEM certificate", certificate.display()))?;
+    anyhow::ensure!(!chain.is_empty(), "{} holds no certificate; it must begin with -----BEGIN CERTIFICATE-----", certificate.display());
+    let private = rustls_pemfile::private_key(&mut pem(key)?.as_slice())
+        .with_context(|| format!("{} is not a PEM key", key.display()))?
+        .with_context(|| format!("{} holds no private key; it must begin with -----BEGIN PRIVATE KEY-----", key.display()))?;
+    let mut tls = rustls::ServerConfig::builder_with_provider(agent::identity::tls::provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(tls)))
+}
+
+/// SIGTERM or SIGINT.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Creates the data folder with mode 0700 where it is missing.
+fn private_folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| format!("cannot create {}; set data = \"…\" or --data to a folder this user may write", path.display()))
+}
+
+/// The write-ahead log as the link sees it.
+struct Log {
+    wal: Arc<Wal>,
+}
+
+impl BatchSink for Log {
+    fn accept(&self, batch: AcceptedBatch) -> Ticket {
+        let frame = Frame {
+            agent: batch.agent,
+            received: batch.received,
+            class: batch.class,
+            epoch: batch.epoch,
+            first_seq: batch.first_seq,
+            last_seq: batch.last_seq,
+            bytes: batch.bytes,
+        };
+        let ticket = self.wal.append(frame);
+        Box::pin(async move { ticket.await.map(|_| ()).map_err(|error: WalError| SinkError(error.to_string())) })
+    }
+}
+
+impl Watermarks for Log {
+    fn watermark(&self, agent: AgentId, class: Class) -> Option<Watermark> {
+        self.wal.watermarks().get(&(agent, class)).map(|mark| Watermark { epoch: mark.epoch, seq: mark.seq })
+    }
+}
+
+/// What serving may ask of the rest.
+struct Stage {
+    config: Config,
+    authority: Arc<Authority>,
+    links: Arc<Links>,
+    desk: Arc<dyn DeskStore>,
+    register: Arc<RwLock<Arc<Register>>>,
+    board: Arc<Board>,
+    orders: Mutex<Sender<Order>>,
+    rules: RwLock<api::RulePage>,
+}
+
+impl Stage {
+    fn order(&self, order: Order) {
+        let _ = self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
+    }
+
+    /// Agents that are enrolled show before they are heard.
+    fn fill_board(&self) {
+        let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for entry in self.authority.agents() {
+            let unit = entry.unit.as_deref().and_then(|id| register.unit(id));
+            self.board.enrolled(entry.agent, "", unit.map(|u| (u.id.as_str(), u.name.as_str(), u.sector.as_str())), self.authority.is_revoked(entry.agent));
+        }
+    }
+}
+
+impl Backstage for Stage {
+    fn rules(&self) -> api::RulePage {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reload(&self) -> api::Reloaded {
+        let options = EngineOptions { rules: self.config.rules.clone(), mappings: Some(self.config.mappings.clone()) };
+        let outcome = Engine::load(&options).context("the rules").and_then(|(engine, faults)| {
+            let register = register(&self.config, &self.authority, self.desk.as_ref())?;
+            Ok((engine, faults, register))
+        });
+        match outcome {
+            Ok((engine, faults, fresh)) => {
+                let page = rule_page(&engine, &faults, clock::now());
+                let answer = api::Reloaded { successful: true, rules: page.items.len() as u64, faults: page.faults.clone(), message: String::new() };
+                *self.rules.write().unwrap_or_else(PoisonError::into_inner) = page;
+                *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                self.order(Order::Replace(Box::new(engine)));
+                answer
+            }
+            Err(error) => api::Reloaded { successful: false, rules: self.rules().items.len() as u64, faults: Vec::new(), message: format!("{error:#}; the old rules and register stay in force") },
+        }
+    }
+
+    fn enrolment(&self, unit: &str, note: &str, by: &str, now: Timestamp, expires: Timestamp) -> Result<String, String> {
+        let _ = note;
+        let known = self.register.read().unwrap_or_else(PoisonError::into_inner).unit(unit).is_some();
+        if !known {
+            return Err(format!("the register has no unit '{unit}'"));
+        }
+        let request = NewToken { unit: Some(unit.to_owned()), ttl_secs: Some(expires.since(now) / event::SECOND_NS), by: by.to_owned(), ..NewToken::default() };
+        self.authority.invite(request, now).map(|i| i.to_string()).map_err(|e| e.to_string())
+    }
+
+    fn judged(&self, judgement: warning::Judgement) {
+        self.order(Order::Judged(judgement));
+    }
+
+    fn links(&self) -> Vec<(AgentId, String)> {
+        self.links.snapshot().into_iter().map(|l| (l.agent, l.address.to_string())).collect()
+    }
+
+    fn register_changed(&self) {
+        match register(&self.config, &self.authority, self.desk.as_ref()) {
+            Ok(fresh) => *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh),
+            Err(error) => error!(error = format!("{error:#}"), "register not taken, the old one stays"),
+        }
+    }
+}

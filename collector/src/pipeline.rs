@@ -10,9 +10,10 @@
 //! Limits: `GROUP_FRAMES` frames or `GROUP_EVENTS` events a step; a snapshot every `SNAPSHOT_EVERY_NS` of wall time; the log is released up to what both
 //! the snapshot and the store have made durable.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub struct Pipeline {
     pub outbox: Outbox,
     pub board: Arc<Board>,
     pub register: Arc<RwLock<Arc<Register>>>,
+    /// Unit an agent was enrolled for, asked once when its first frame is met.
+    pub unit_of: Box<dyn Fn(AgentId) -> Option<String> + Send>,
     pub metrics: PipelineMetrics,
     pub orders: Receiver<Order>,
     pub stop: Arc<AtomicBool>,
@@ -108,13 +111,14 @@ impl Pipeline {
         }
         let mut reader = self.wal.read(from)?;
         let mut normaliser = Normaliser::new();
+        let mut met = BTreeSet::new();
         let mut outcome = Outcome::default();
         let mut last_snapshot = (self.clock)();
         let mut last_now = Timestamp::ZERO;
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
         while !self.stop.load(Ordering::Acquire) {
             self.obey(&mut engine);
-            let group = self.read(&mut reader, &mut normaliser)?;
+            let group = self.read(&mut reader, &mut normaliser, &mut met)?;
             // Event time of the step: the newest receipt in it, so that a replay of the log steps alike; the wall clock only on an idle tick.
             let now = group.received.unwrap_or_else(|| (self.clock)()).max(last_now);
             last_now = now;
@@ -152,13 +156,16 @@ impl Pipeline {
     }
 
     /// The next group of frames, decoded and stored in groups by frame.
-    fn read(&self, reader: &mut WalReader, normaliser: &mut Normaliser) -> Result<Group, PipelineError> {
-        let register = self.register.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    fn read(&self, reader: &mut WalReader, normaliser: &mut Normaliser, met: &mut BTreeSet<AgentId>) -> Result<Group, PipelineError> {
         let mut group = Group::default();
         let mut decoded = Vec::new();
         while group.frames < GROUP_FRAMES && group.stepped.len() < GROUP_EVENTS {
             let Some(entry) = reader.next()? else { break };
             decoded.clear();
+            if met.insert(entry.frame.agent) {
+                self.assign(entry.frame.agent);
+            }
+            let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
             let tally = normaliser.frame(view(&entry.frame), &register, &mut decoded);
             self.metrics.events.add(tally.events);
             self.metrics.damaged.add(tally.damaged);
@@ -172,6 +179,18 @@ impl Pipeline {
             }
         }
         Ok(group)
+    }
+
+    /// A new agent joins the unit it was enrolled for.
+    fn assign(&self, agent: AgentId) {
+        let Some(unit) = (self.unit_of)(agent) else { return };
+        let mut slot = self.register.write().unwrap_or_else(PoisonError::into_inner);
+        let mut register = (**slot).clone();
+        register.assign(agent, &unit);
+        if let Some(unit) = register.unit(&unit) {
+            self.board.enrolled(agent, "", Some((&unit.id, &unit.name, &unit.sector)), false);
+        }
+        *slot = Arc::new(register);
     }
 
     /// Saves what the step gave and tells those who listen.
@@ -199,7 +218,7 @@ impl Pipeline {
             };
             self.metrics.changes.with(&[word]).inc();
         }
-        self.outbox.publish(&outcome.changes, &saved);
+        self.outbox.send(&saved);
         Ok(())
     }
 
@@ -245,7 +264,7 @@ fn own_frame(event: &Event, received: Timestamp) -> Option<Frame> {
     let mut payload = Vec::new();
     wire::event::encode(event, &mut payload);
     let mut packer = wire::batch::Packer::new(wire::batch::LEVEL_DEFAULT);
-    packer.push(wire::batch::Row::Event(&payload));
+    let _fits = packer.push(wire::batch::Row::Event(&payload));
     let batch = packer.pack(event.id.class, event.id.epoch, event.id.seq)?;
     let bytes: Bytes = batch.to_bytes();
     Some(Frame { agent: AgentId(0), received, class: event.id.class, epoch: event.id.epoch, first_seq: event.id.seq, last_seq: event.id.seq, bytes })
