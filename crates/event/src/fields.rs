@@ -97,6 +97,8 @@ fields! {
     71 ICMP_TYPE "connection.icmp_type" Int Vedette "ICMP type of the first packet";
     72 ICMP_CODE "connection.icmp_code" Int Vedette "ICMP code of the first packet";
     73 APP_NAME "app_name" Text Ocsf "application protocol, found by content";
+    74 SSH_CLIENT "ssh.client_software" Text Vedette "first line of the SSH client";
+    75 SSH_SERVER "ssh.server_software" Text Vedette "first line of the SSH server";
 
     80 BYTES "traffic.bytes" Int Ocsf "bytes both ways, frame length";
     81 BYTES_IN "traffic.bytes_in" Int Ocsf "bytes from responder to originator";

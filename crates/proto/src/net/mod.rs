@@ -1,1 +1,273 @@
-//! (stub)
+//! Network protocols: bytes of a connection to events, one file a protocol, one row a protocol in `PROTOCOLS`.
+//!
+//! A protocol is found by content, never by port. A `Session` is the state of one flow: it looks at the first bytes, picks
+//! a protocol, and feeds it. Parsers set only what they read; who spoke with whom is added by the caller, which knows
+//! flows. Every buffer is bounded; what does not fit is an anomaly and the parser stops. Nothing here panics on any bytes.
+
+pub mod arp;
+pub mod dns;
+pub mod http;
+mod md5;
+pub mod ssh;
+pub mod tls;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use event::{Class, Event, Field, Kind, LogSource, Timestamp, field};
+
+/// Which end of a flow sent the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Originator = 0,
+    Responder = 1,
+}
+
+impl Side {
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Originator => Self::Responder,
+            Self::Responder => Self::Originator,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    Tcp,
+    Udp,
+}
+
+/// A piece of one direction, in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    pub side: Side,
+    pub bytes: &'a [u8],
+    /// Bytes are missing in front of these.
+    pub gap: bool,
+    /// Time of the packet that completed it.
+    pub time: Timestamp,
+}
+
+/// What a parser wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    More,
+    /// More, and a call of `wake` about a second later: something waits for an answer that may never come.
+    Wake,
+    /// Nothing more from this flow.
+    Stop,
+}
+
+/// Where events and oddities go.
+pub trait Emit {
+    fn event(&mut self, class: Class, event: Event);
+    /// An oddity by its fixed name; the receiver limits the rate.
+    fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp);
+}
+
+/// What the first bytes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    Yes,
+    No,
+    /// Not enough bytes yet.
+    Maybe,
+}
+
+/// A protocol: its name, how it is found, how it is read.
+pub struct Protocol {
+    /// Word in `app_name` and in the configuration.
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Fields its events carry.
+    pub fields: &'static [Field],
+    /// Names of its anomalies.
+    pub anomalies: &'static [&'static str],
+    pub probe: fn(Carrier, Side, &[u8]) -> Probe,
+    pub open: fn(Carrier) -> Box<dyn Parser>,
+}
+
+/// Reads one flow of one protocol.
+pub trait Parser: Send {
+    fn feed(&mut self, piece: Piece<'_>, out: &mut dyn Emit) -> Want;
+    fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
+        let _ = (now, out);
+        Want::More
+    }
+    /// The flow is over: say what was held back.
+    fn end(&mut self, now: Timestamp, out: &mut dyn Emit);
+}
+
+/// Every network protocol there is. `mod modbus;` and one row here is all it takes to add one.
+pub static PROTOCOLS: &[&Protocol] = &[&dns::DNS, &tls::TLS, &http::HTTP, &ssh::SSH];
+
+/// Which rows of `PROTOCOLS` are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enabled(u32);
+
+impl Enabled {
+    pub const ALL: Self = Self(u32::MAX);
+    /// By name; an unknown name comes back as the error.
+    pub fn only<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, &'n str> {
+        names.into_iter().try_fold(Self(0), |set, name| {
+            let at = PROTOCOLS.iter().position(|p| p.name == name).ok_or(name)?;
+            Ok(Self(set.0 | 1 << at))
+        })
+    }
+    fn has(self, at: usize) -> bool {
+        self.0 & (1 << at) != 0
+    }
+}
+
+impl Default for Enabled {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+const _: () = assert!(PROTOCOLS.len() <= 32);
+
+/// Bytes of a side that are kept while it is not yet clear what is spoken.
+const HEAD_BYTES_MAX: usize = 2048;
+/// Pieces without a match after which a flow is left alone.
+const TRIES_MAX: u8 = 8;
+
+/// The protocol state of one flow.
+#[derive(Default)]
+pub struct Session {
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Fresh,
+    Probing {
+        heads: Box<[Vec<u8>; 2]>,
+        tries: u8,
+    },
+    Speaking(&'static Protocol, Box<dyn Parser>),
+    Unknown,
+}
+
+impl Session {
+    /// Name of the protocol, once it is known.
+    pub fn protocol(&self) -> Option<&'static str> {
+        if let State::Speaking(p, _) = &self.state { Some(p.name) } else { None }
+    }
+
+    /// Feeds a piece of a TCP direction, or one UDP datagram.
+    pub fn feed(&mut self, carrier: Carrier, enabled: Enabled, piece: Piece<'_>, out: &mut dyn Emit) -> Want {
+        match &mut self.state {
+            State::Speaking(_, parser) => parser.feed(piece, out),
+            State::Unknown => Want::Stop,
+            State::Fresh => self.probe(carrier, enabled, piece, Vec::new(), 0, out),
+            State::Probing { heads, tries } => {
+                let mut head = std::mem::take(&mut heads[piece.side as usize]);
+                let tries = *tries;
+                if piece.gap || carrier == Carrier::Udp {
+                    head.clear();
+                }
+                self.probe(carrier, enabled, piece, head, tries, out)
+            }
+        }
+    }
+
+    pub fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
+        if let State::Speaking(_, parser) = &mut self.state { parser.wake(now, out) } else { Want::More }
+    }
+
+    pub fn end(&mut self, now: Timestamp, out: &mut dyn Emit) {
+        if let State::Speaking(_, parser) = &mut self.state {
+            parser.end(now, out);
+        }
+    }
+
+    fn probe(&mut self, carrier: Carrier, enabled: Enabled, piece: Piece<'_>, mut head: Vec<u8>, tries: u8, out: &mut dyn Emit) -> Want {
+        let seen: &[u8] = if head.is_empty() {
+            piece.bytes
+        } else {
+            head.extend_from_slice(piece.bytes);
+            &head
+        };
+        let mut maybe = false;
+        for (at, protocol) in PROTOCOLS.iter().enumerate() {
+            if !enabled.has(at) {
+                continue;
+            }
+            match (protocol.probe)(carrier, piece.side, seen) {
+                Probe::Yes => {
+                    let mut parser = (protocol.open)(carrier);
+                    let want = parser.feed(Piece { bytes: seen, ..piece }, out);
+                    self.state = State::Speaking(protocol, parser);
+                    return want;
+                }
+                Probe::Maybe => maybe = true,
+                Probe::No => {}
+            }
+        }
+        let tries = tries.saturating_add(1);
+        let keep = maybe && carrier == Carrier::Tcp && seen.len() < HEAD_BYTES_MAX;
+        if !keep && tries >= TRIES_MAX {
+            self.state = State::Unknown;
+            return Want::Stop;
+        }
+        let kept = if keep { if head.is_empty() { piece.bytes.to_vec() } else { head } } else { Vec::new() };
+        if !matches!(self.state, State::Probing { .. }) {
+            self.state = State::Probing { heads: Box::default(), tries };
+        }
+        if let State::Probing { heads, tries: count } = &mut self.state {
+            heads[piece.side as usize] = kept;
+            *count = tries;
+        }
+        Want::More
+    }
+}
+
+/// An anomaly as an event, for whoever implements `Emit`.
+pub fn anomaly_event(name: &'static str, detail: &str, source: &'static str, time: Timestamp) -> Event {
+    Event::new(time, Kind::NetworkActivity, 99, LogSource::new("", "anomaly", "anomaly"))
+        .with(field::ANOMALY_NAME, name)
+        .with(field::ANOMALY_DETAIL, detail)
+        .with(field::ANOMALY_SOURCE, source)
+}
+
+/// A bounded buffer that a parser collects an unfinished message in.
+#[derive(Default)]
+pub(crate) struct Held {
+    bytes: Vec<u8>,
+}
+
+impl Held {
+    /// Adds bytes; false if that would pass `max`, and then everything is dropped.
+    pub(crate) fn add(&mut self, bytes: &[u8], max: usize) -> bool {
+        if self.bytes.len() + bytes.len() > max {
+            self.bytes = Vec::new();
+            return false;
+        }
+        self.bytes.extend_from_slice(bytes);
+        true
+    }
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+    pub(crate) fn eat(&mut self, n: usize) {
+        if n >= self.bytes.len() {
+            self.bytes.clear();
+        } else {
+            self.bytes.drain(..n);
+        }
+    }
+    pub(crate) fn clear(&mut self) {
+        self.bytes = Vec::new();
+    }
+}
+
+pub(crate) fn be16(b: &[u8], at: usize) -> Option<u16> {
+    b.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]))
+}
+
+pub(crate) fn be24(b: &[u8], at: usize) -> Option<usize> {
+    b.get(at..at + 3).map(|b| usize::from(b[0]) << 16 | usize::from(b[1]) << 8 | usize::from(b[2]))
+}
