@@ -1,11 +1,39 @@
 //! A durable, bounded queue of opaque records: what an agent saw waits here until its collector has it on disk.
 //!
-//! (Head comment, format and limits follow with the segment log; the interface below is final.)
+//! Three lanes by delivery class, each a log of segment files, and one control log (`control`) that says what is committed,
+//! acknowledged, given up, and where the sources resume. The files are the only truth: `open` walks them (`recover`).
+//!
+//! ```text
+//! append ─▶ memory ─ commit ─▶ 0-…seg 1-…seg 2-…seg   write + fdatasync, one lane after the other
+//!                        └───▶ ctl-…log                the commit record: all of it counts from here on, or none
+//! read ◀── committed records in order, missing numbers as gaps        acknowledge ─▶ cursor ─▶ segments removed
+//! ```
+//!
+//! Must stay true:
+//! - Nothing can be read for sending before it is durable.
+//! - Records and the checkpoints given after them become durable together; a crash leaves all or none of a commit.
+//! - `produced = acknowledged + spooled + lost`, per lane, after every call and after every recovery. Whatever is lost is declared:
+//!   evicted, oversize, full, refused, damaged, unreadable, or the word given to `declare`.
+//! - All files together stay below `bytes_max` plus one control file; space is reserved when a segment is begun, so a full disk is met
+//!   there. Room is made by giving up the oldest segment of the lowest lane; lane 0 keeps `critical_bytes` to itself.
+//! - A failed sync poisons its file: records are written anew elsewhere. A damaged record costs itself, never its neighbours.
+//! - Memory: an index entry a segment, not a record; what waits for `commit` is bounded by `pending_bytes_max`.
+//!
+//! Not here: what the bytes mean, time (an argument), threads (one owner), sockets.
 
+mod control;
 mod disk;
+mod lane;
+mod ranges;
+mod read;
+mod record;
+mod recover;
+mod sim;
 mod spool;
 
+pub use control::{CHECKPOINT_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub use disk::{Disk, RealDisk};
+pub use sim::{Faults, SimDisk};
 pub use spool::Spool;
 
 use std::borrow::Cow;
@@ -176,7 +204,7 @@ pub enum AppendError {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("checkpoint key of {0} bytes, limit 256")]
+    #[error("checkpoint key of {0} bytes, limit 255")]
     Key(usize),
     #[error("checkpoint value of {0} bytes, limit 4096")]
     Value(usize),
@@ -191,3 +219,12 @@ pub struct IoError {
     pub what: &'static str,
     pub source: std::io::Error,
 }
+
+/// Walks bytes as a segment file and says how many records count and how many holes there are: the door for fuzzing the walk.
+pub fn walk_segment(bytes: &[u8]) -> (usize, usize) {
+    let walk = record::walk(bytes, record::Owner { lane: 0, epoch: 1 }, 1, u64::MAX - 1);
+    (walk.bytes, walk.lost.len())
+}
+
+#[cfg(test)]
+mod tests;
