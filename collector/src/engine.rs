@@ -1,9 +1,14 @@
 //! Owns rules, windows and alerts. Pure: no clock, no I/O after loading. Live traffic, replay and simulation all come through `step`.
+//!
+//! Events are taken one by one, each at the time it was received (`metadata.logged_time`, else `observed`, never past the step's `now`),
+//! so how a stream is cut into batches changes nothing: the same events give byte-identical alerts with batches of 1 or 1,000.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use event::{Event, Finding, Timestamp};
+use correlate::{Limits, Windows};
+use event::{AgentId, Event, Finding, Timestamp, field};
+use rule::{Mappings, Options, RuleError, RuleSet};
 use warning::{Change, Desk, DeskLimits, Judgement};
 
 use crate::watch::{Liveness, Watch};
@@ -13,7 +18,8 @@ use crate::watch::{Liveness, Watch};
 pub struct Outcome {
     pub findings: Vec<Finding>,
     pub changes: Vec<Change>,
-    /// Events the engine itself made (an agent fell silent, a ledger does not add up); to be stored like any other.
+    /// Events the engine itself made (an agent fell silent, a ledger does not add up); to be stored like any other, and not to
+    /// be stepped again.
     pub events: Vec<Arc<Event>>,
 }
 
@@ -38,21 +44,89 @@ pub struct EngineOptions {
 #[error("{0}")]
 pub struct EngineError(pub String);
 
+/// How far the stages have come, in numbers that only rise, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineCounters {
+    pub events: u64,
+    pub findings: u64,
+    pub windows: correlate::Counters,
+    pub desk: warning::DeskCounters,
+}
+
 pub struct Engine {
+    rules: RuleSet,
+    windows: Windows,
     desk: Desk,
     watch: Watch,
+    now: Timestamp,
+    events: u64,
+    findings: u64,
+    scratch: Vec<Finding>,
+    own: Vec<Arc<Event>>,
 }
 
 impl Engine {
-    /// Loads the rules. A bad rule is named in the second value and left out; the others run.
-    pub fn load(_options: &EngineOptions) -> Result<(Self, Vec<String>), EngineError> {
-        Ok((Self { desk: Desk::new(DeskLimits::default()), watch: Watch::default() }, Vec::new()))
+    /// Loads the rules. A bad rule is named in the second value (file, line, what, way out) and left out; the others run.
+    pub fn load(options: &EngineOptions) -> Result<(Self, Vec<String>), EngineError> {
+        for path in options.rules.iter().chain(&options.mappings) {
+            if !path.exists() {
+                return Err(EngineError(format!("{}: there is no such file or folder of rules", path.display())));
+            }
+        }
+        let mut problems: Vec<RuleError> = Vec::new();
+        let mappings = match &options.mappings {
+            Some(path) => {
+                let (mappings, errors) = Mappings::load(std::slice::from_ref(path));
+                problems.extend(errors);
+                mappings
+            }
+            None => Mappings::none(),
+        };
+        let (rules, errors) = RuleSet::load(&options.rules, &mappings, &Options::default());
+        problems.extend(errors);
+        let (engine, errors) = Self::with_rules(rules);
+        problems.extend(errors);
+        Ok((engine, problems.iter().map(ToString::to_string).collect()))
     }
 
-    /// One step: events in the order they were received; `now` is when (the frame's `received`, or the wall clock on an idle
-    /// tick with an empty batch; call at least once a second so that silence is seen). Never earlier than the last `now`.
-    pub fn step(&mut self, _batch: &[Arc<Event>], now: Timestamp, out: &mut Outcome) {
-        self.desk.tick(now, &mut out.changes);
+    /// An engine over rules already loaded; correlations that cannot be given meaning are named.
+    pub fn with_rules(rules: RuleSet) -> (Self, Vec<RuleError>) {
+        let (windows, errors) = Windows::new(rules.correlations(), rules.rules(), Limits::default());
+        let engine = Self {
+            rules,
+            windows,
+            desk: Desk::new(DeskLimits::default()),
+            watch: Watch::default(),
+            now: Timestamp::MIN,
+            events: 0,
+            findings: 0,
+            scratch: Vec::new(),
+            own: Vec::new(),
+        };
+        (engine, errors)
+    }
+
+    /// One step: events in the order they were received; `now` is when (the newest `received` of the batch, or the wall clock on an
+    /// idle tick with an empty batch; tick at least once a second so that silence is seen). Never earlier than the last `now`.
+    pub fn step(&mut self, batch: &[Arc<Event>], now: Timestamp, out: &mut Outcome) {
+        for event in batch {
+            self.pass(received(event, now), out);
+            self.watch.observe(event, self.now, &mut self.own);
+            self.judge(event, out);
+            self.judge_own(out);
+        }
+        if now > self.now {
+            self.pass(now, out);
+            self.close(out);
+        }
+    }
+
+    /// The end of a file: windows close, held-back updates go out.
+    pub fn finish(&mut self, out: &mut Outcome) {
+        self.scratch.clear();
+        self.windows.finish(self.now, &mut self.scratch);
+        self.assess(out);
+        self.desk.finish(self.now, &mut out.changes);
     }
 
     /// A person judged an alert.
@@ -62,15 +136,108 @@ impl Engine {
     pub fn agents(&self) -> impl Iterator<Item = Liveness> {
         self.watch.agents()
     }
-    pub fn forget(&mut self, agent: event::AgentId) {
+    pub fn forget(&mut self, agent: AgentId) {
         self.watch.forget(agent);
     }
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+    pub fn counters(&self) -> EngineCounters {
+        EngineCounters { events: self.events, findings: self.findings, windows: self.windows.counters(), desk: self.desk.counters() }
+    }
+    /// Groups and entries in windows, and open alerts.
+    pub fn held(&self) -> (usize, usize, usize) {
+        let (groups, entries) = self.windows.held();
+        (groups, entries, self.desk.open_count())
+    }
+
     /// Everything a restart needs besides the rules: windows, open alerts, liveness. Stored together with the offset it stands for.
     pub fn save(&self) -> Vec<u8> {
-        Vec::new()
+        let watch = serde_json::to_vec(&self.watch).unwrap_or_default();
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&self.now.ns().to_le_bytes());
+        for part in [self.windows.save(), self.desk.save(), watch] {
+            out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            out.extend_from_slice(&part);
+        }
+        let sum = blake3::hash(&out);
+        out.extend_from_slice(sum.as_bytes());
+        out
     }
-    /// Takes a saved state back; parts that belong to changed rules are left out.
-    pub fn restore(&mut self, _bytes: &[u8], _now: Timestamp) -> Result<(), EngineError> {
+
+    /// Takes a saved state back; windows of rules that mean something else now are left out. `now` is the time of the restart:
+    /// what passed in between is nobody's silence. On an error the engine is as it was.
+    pub fn restore(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), EngineError> {
+        let bad = |what: &str| EngineError(format!("read the engine's saved state: {what}"));
+        let (body, sum) = bytes.split_last_chunk::<32>().ok_or_else(|| bad("too short"))?;
+        if blake3::hash(body).as_bytes() != sum {
+            return Err(bad("the checksum does not fit"));
+        }
+        let rest = body.strip_prefix(MAGIC).ok_or_else(|| bad("not a state of this version"))?;
+        let (time, mut rest) = rest.split_first_chunk::<8>().ok_or_else(|| bad("ends early"))?;
+        let mut part = || {
+            let (len, after) = rest.split_first_chunk::<8>()?;
+            let (head, tail) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+            rest = tail;
+            Some(head)
+        };
+        let (windows, desk, watch) =
+            part().and_then(|w| Some((w, part()?, part()?))).ok_or_else(|| bad("ends early"))?;
+        let desk = Desk::load(DeskLimits::default(), desk).map_err(|e| EngineError(e.to_string()))?;
+        let mut watch: Watch = serde_json::from_slice(watch).map_err(|_| bad("the watch is unreadable"))?;
+        self.windows.load(windows, now).map_err(|e| EngineError(e.to_string()))?;
+        watch.resumed(now);
+        self.desk = desk;
+        self.watch = watch;
+        self.now = Timestamp::from_ns(i64::from_le_bytes(*time));
         Ok(())
     }
+
+    /// Time moves to `now`: who fell silent, which alert has something held back.
+    fn pass(&mut self, now: Timestamp, out: &mut Outcome) {
+        self.now = self.now.max(now);
+        self.watch.tick(self.now, &mut self.own);
+        self.judge_own(out);
+        self.desk.tick(self.now, &mut out.changes);
+    }
+
+    /// Event → Finding → Finding → Alert.
+    fn judge(&mut self, event: &Arc<Event>, out: &mut Outcome) {
+        self.events += 1;
+        self.scratch.clear();
+        self.rules.detect(event, &mut self.scratch);
+        self.windows.saw(event, self.now);
+        self.windows.correlate(self.now, &mut self.scratch);
+        self.assess(out);
+    }
+
+    fn judge_own(&mut self, out: &mut Outcome) {
+        let mut own = std::mem::take(&mut self.own);
+        for event in &own {
+            self.judge(event, out);
+        }
+        out.events.append(&mut own);
+        self.own = own;
+    }
+
+    /// Windows close although nothing arrived.
+    fn close(&mut self, out: &mut Outcome) {
+        self.scratch.clear();
+        self.windows.correlate(self.now, &mut self.scratch);
+        self.assess(out);
+    }
+
+    fn assess(&mut self, out: &mut Outcome) {
+        self.desk.assess(self.now, &self.scratch, &mut out.changes);
+        self.findings += self.scratch.len() as u64;
+        out.findings.append(&mut self.scratch);
+    }
+}
+
+const MAGIC: &[u8] = b"VENG\x01\x00";
+
+/// When an event arrived.
+fn received(event: &Event, now: Timestamp) -> Timestamp {
+    let stated = event.get(field::RECEIVED_TIME).and_then(event::Value::as_int).map_or(event.observed, Timestamp::from_ms);
+    stated.min(now)
 }
