@@ -63,10 +63,16 @@ impl Board {
         entry.revoked = revoked;
     }
 
-    /// A link came up (`Some(remote)`) or went down.
-    pub fn linked(&self, agent: AgentId, remote: Option<String>) {
-        if let Some(entry) = slot(&mut self.lock(), agent) {
-            entry.remote = remote;
+    /// All links that stand now; an agent not in the list is not connected.
+    pub fn links(&self, up: &[(AgentId, String)]) {
+        let mut agents = self.lock();
+        for entry in agents.values_mut() {
+            entry.remote = None;
+        }
+        for (agent, remote) in up {
+            if let Some(entry) = slot(&mut agents, *agent) {
+                entry.remote = Some(remote.clone());
+            }
         }
     }
 
@@ -225,7 +231,10 @@ mod tests {
         let beat = event(1, "heartbeat")
             .with(field::DEVICE_HOSTNAME, "db-01")
             .with(field::LEDGER_ROWS, vec!["normal 10 7 2 1".to_owned(), "bulk 10 7 2 0".to_owned(), "nonsense".to_owned()]);
-        let seen = event(1, "coverage").with(field::COVERAGE_SENSOR, "net").with(field::COVERAGE_STATE, "blind").with(field::COVERAGE_REASON, "no right");
+        let seen = event(1, "coverage")
+            .with(field::COVERAGE_SENSOR, "net")
+            .with(field::COVERAGE_STATE, "blind")
+            .with(field::COVERAGE_REASON, "no right");
         board.observe(&[Arc::new(beat), Arc::new(seen)], Timestamp::ZERO);
         let at = |s| board.list(&CITY, Timestamp::from_secs(s)).into_iter().map(|a| (a.host, a.liveness)).collect::<Vec<_>>();
         assert_eq!(at(105)[0], ("db-02".into(), Liveness::NeverSeen));

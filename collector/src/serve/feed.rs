@@ -116,9 +116,14 @@ pub struct TooManyScopes;
 /// What a reader gets next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Item { id: Position, item: Arc<Item> },
+    Item {
+        id: Position,
+        item: Arc<Item>,
+    },
     /// What came in between is gone; read the list again, go on from `id`.
-    Resync { id: Position },
+    Resync {
+        id: Position,
+    },
 }
 
 impl Feed {

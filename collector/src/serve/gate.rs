@@ -21,8 +21,7 @@ use super::{REQUEST_SECONDS_MAX, Shared, page};
 use crate::store::Scope;
 
 /// Nothing from elsewhere, nothing inline, no frames. Data only from this server.
-pub const CSP: &str =
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+pub const CSP: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Who is asking.
 #[derive(Debug, Clone)]
@@ -68,8 +67,9 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     let path = request.uri().path().to_owned();
     let matched = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let row = matched.as_deref().and_then(|p| permission_of(method.as_str(), p));
+    let page_form = matched.as_deref().is_some_and(|p| page::find(method.as_str(), p).is_some());
     let operation = row.map_or("none", |(_, name)| name);
-    let mut response = match admit(&shared, row.map(|(p, _)| p), request).await {
+    let mut response = match admit(&shared, row.map(|(p, _)| p), page_form, request).await {
         Ok(request) if operation == "openFeed" => next.run(request).await,
         Ok(request) => match tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS_MAX), next.run(request)).await {
             Ok(response) => response,
@@ -77,7 +77,7 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         },
         Err(fail) => fail.into_response(),
     };
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !response.extensions().get::<Problem>().is_some() {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.extensions().get::<Problem>().is_none() {
         response = Fail::code(Code::WrongMethod).into_response();
     }
     let status = response.status();
@@ -94,7 +94,7 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     response
 }
 
-async fn admit(shared: &Arc<Shared>, permission: Option<Permission>, mut request: Request) -> Result<Request, Fail> {
+async fn admit(shared: &Arc<Shared>, permission: Option<Permission>, page_form: bool, mut request: Request) -> Result<Request, Fail> {
     let Some(permission) = permission else {
         // Matched by the router but in no table, or not matched at all.
         return Err(Fail::not_found());
@@ -115,7 +115,7 @@ async fn admit(shared: &Arc<Shared>, permission: Option<Permission>, mut request
         }
         // Pages bring the word in the form and check it when they read the form (`page::SafeForm`).
         if let Some(csrf) = caller.as_ref().and_then(|c| c.csrf.as_deref())
-            && !is_form(&headers)
+            && !(page_form && is_form(&headers))
         {
             let sent = headers.get("x-csrf-token").and_then(|v| v.to_str().ok()).unwrap_or("");
             if !same(sent, csrf) {
@@ -139,6 +139,10 @@ async fn identify(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Option<Ca
                 let row = s.desk.token(&hash, s.now())?.ok_or_else(|| Fail::code(Code::NotLoggedIn))?;
                 let role = Role::from_name(&row.role).ok_or_else(|| Fail::code(Code::Denied))?;
                 let scope = row.scope();
+                // Whoever may no longer come in person does not come by token either.
+                if s.desk.person(&row.created_by)?.is_some_and(|p| p.disabled) {
+                    return Err(Fail::code(Code::NotLoggedIn));
+                }
                 Ok(Some(Caller { name: row.created_by, role, scope, csrf: None, credential: hash, must_change: false }))
             })
             .await;

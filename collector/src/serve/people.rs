@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{Code, Role};
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use event::{SECOND_NS, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
@@ -72,7 +72,7 @@ pub fn hash_password(password: &str) -> Result<String, Fail> {
 }
 
 /// True if it is the password. An unknown person costs the same time as a known one.
-fn verify(person: Option<&Person>, password: &str) -> bool {
+pub(crate) fn verify(person: Option<&Person>, password: &str) -> bool {
     const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let text = person.map_or(NOBODY, |p| p.password_hash.as_str());
     let Ok(hash) = PasswordHash::new(text) else { return false };

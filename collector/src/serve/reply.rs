@@ -59,7 +59,12 @@ impl From<DeskError> for Fail {
                 Self(Box::new(
                     Problem::new(Code::Conflict)
                         .detail(
-                            format!("now at revision {}, state {}, owner {}", shown.revision, shown.state, shown.owner.as_deref().unwrap_or("-")),
+                            format!(
+                                "now at revision {}, state {}, owner {}",
+                                shown.revision,
+                                shown.state,
+                                shown.owner.as_deref().unwrap_or("-")
+                            ),
                             format!("现为第 {} 版，状态 {}，负责人 {}", shown.revision, shown.state, shown.owner.as_deref().unwrap_or("-")),
                         )
                         .current(&shown),

@@ -86,8 +86,6 @@ pub struct AlertPage {
     /// Send back as `cursor` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// How many match in all.
-    pub total: u64,
     /// Feed position this page agrees with: open the feed with `after=` it and nothing is missed.
     pub feed: String,
     /// Server time of the page.
@@ -161,10 +159,6 @@ pub struct TriageOutcome {
 pub struct Note {
     pub time: String,
     pub by: String,
-    pub action: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
 }
 

@@ -12,6 +12,8 @@ pub struct AuditEntry {
     pub action: String,
     /// To what.
     pub object: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
     pub detail: String,
     /// Hash of this entry, which covers the hash of the one before.
     pub hash: String,
@@ -34,4 +36,6 @@ pub struct AuditProof {
     /// First entry that does not fit, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }

@@ -21,7 +21,7 @@ pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, T
 pub use audit::{AuditEntry, AuditPage, AuditProof};
 pub use event::{EventField, EventPage, EventRecord};
 pub use openapi::{document, document_json};
-pub use people::{Login, Me, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
+pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};
 pub use register::{Asset, AssetPage, AssetPut, EnrolToken, NewEnrolToken, Sector, SectorPage, Unit, UnitPage, UnitPut};
 pub use role::{Permission, Role};

@@ -170,6 +170,7 @@ fn components() -> utoipa::openapi::Components {
         crate::Me,
         crate::PersonPage,
         crate::NewPerson,
+        crate::NewPassword,
         crate::TokenPage,
         crate::NewToken,
         crate::TokenMade,

@@ -30,6 +30,17 @@ pub struct Me {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<Vec<String>>,
     pub permissions: Vec<Permission>,
+    /// True while the password is one somebody else has set.
+    pub must_change_password: bool,
+}
+
+/// One's own new password; all sessions of the person end.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    pub old: String,
+    /// At least 12 characters.
+    pub new: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -22,8 +22,6 @@ pub struct Unit {
     pub id: String,
     pub name: String,
     pub sector: String,
-    /// 1 ordinary, 2 important, 3 especially important.
-    pub importance: u8,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub contact: String,
     pub agents: u64,
@@ -39,8 +37,6 @@ pub struct UnitPage {
 pub struct UnitPut {
     pub name: String,
     pub sector: String,
-    #[serde(default = "one")]
-    pub importance: u8,
     #[serde(default)]
     pub contact: String,
 }
@@ -52,6 +48,7 @@ pub struct Asset {
     pub name: String,
     pub unit_id: String,
     pub addresses: Vec<String>,
+    /// 1 ordinary, 2 important, 3 especially important.
     pub importance: u8,
 }
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

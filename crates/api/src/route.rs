@@ -119,6 +119,7 @@ routes! {
     MeGet "getMe" Get "/api/v1/me" Own "people" "Who is asking, and what that allows" [] None => Reply::Json("Me");
     PeopleList "listPeople" Get "/api/v1/people" PeopleManage "people" "Accounts" [] None => Reply::List("PersonPage");
     PersonCreate "putPerson" Post "/api/v1/people" PeopleManage "people" "Create an account, or set its password, role and scope" [] Some("NewPerson") => Reply::Json("Person");
+    PasswordPost "changePassword" Post "/api/v1/me/password" Own "people" "Set one's own password; all one's sessions end" [] Some("NewPassword") => Reply::Empty;
     TokensList "listTokens" Get "/api/v1/tokens" TokensOwn "people" "API tokens of the caller (of all, for an admin)" [] None => Reply::List("TokenPage");
     TokenCreate "createToken" Post "/api/v1/tokens" TokensOwn "people" "An API token with at most the caller's role and scope; shown once" [] Some("NewToken") => Reply::Json("TokenMade");
     TokenDelete "deleteToken" Delete "/api/v1/tokens/{id}" TokensOwn "people" "Revoke an API token" [] None => Reply::Empty;

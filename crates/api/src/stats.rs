@@ -9,8 +9,7 @@ use utoipa::ToSchema;
 pub struct Stats {
     /// Alerts that are not closed, by severity.
     pub open_by_severity: BTreeMap<String, u64>,
-    /// Alerts that are not closed, by sector.
-    pub open_by_sector: BTreeMap<String, u64>,
+    pub by_state: BTreeMap<String, u64>,
     /// Agents by liveness.
     pub agents: BTreeMap<String, u64>,
     pub now: String,
