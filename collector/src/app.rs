@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
 use crate::authority::{Authority, AuthorityConfig, Clock, DoorConfig, NewToken, ServerCertificate};
+use crate::catalogue;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineOptions};
@@ -27,6 +28,7 @@ use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline, PipelineMetrics};
 use crate::register::Register;
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
+use crate::store::desk::TokenRow;
 use crate::store::{DeskStore, DiskStore, DiskStoreConfig, EventStore, Frame, SqliteDesk, Wal, WalConfig, WalError};
 
 /// What a first run wants printed as one line of JSON: addresses, a first login, a token, an enrolment string for a host of this unit.
@@ -61,12 +63,11 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     Ready::set(&ready.store_open);
 
     // The engine with its rules.
-    let options = EngineOptions { rules: config.rules.clone(), mappings: Some(config.mappings.clone()) };
-    let (engine, faults) = Engine::load(&options).context("the rules")?;
+    let (engine, faults) = Engine::load(&engine_options(&config)).context("the rules")?;
     for fault in &faults {
         warn!(%fault, "rule not loaded");
     }
-    let rules = rule_page(&engine, &faults, now);
+    let rules = catalogue::rule_page(&engine, &faults, now);
     info!(rules = rules.items.len(), refused = faults.len(), "rules loaded");
     Ready::set(&ready.rules_loaded);
 
@@ -74,7 +75,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let clock: Clock = Arc::new(clock::now);
     let listeners = Listeners::bind(&config).await?;
     let authority = Authority::open(authority_config(&config, &listeners)?, now).context("the certificate authority")?;
-    let register = Arc::new(RwLock::new(Arc::new(register(&config, &authority, desk.as_ref())?)));
+    let register = Arc::new(RwLock::new(Arc::new(catalogue::register(&config, &authority, desk.as_ref())?)));
     let certificate = ServerCertificate::new(authority.clone(), clock.clone())?;
 
     // Tail first: feed, outbox, pipeline, ingest.
@@ -129,7 +130,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         }
     };
     let tls = console_tls(&config)?;
-    let door = tokio::spawn(crate::authority::door::serve(listeners.enrol, authority, certificate.clone(), DoorConfig::default(), clock, stopped()));
+    let door = tokio::spawn(crate::authority::serve_enrolment(listeners.enrol, authority, certificate.clone(), DoorConfig::default(), clock, stopped()));
     let ingest = tokio::spawn(crate::ingest::serve(listeners.link, links, certificate, link_config, stopped()));
     let pages = tokio::spawn(serve::run(shared, listeners.serve, tls, stopped()));
 
@@ -175,7 +176,7 @@ impl Listeners {
 fn authority_config(config: &Config, listeners: &Listeners) -> Result<AuthorityConfig> {
     let enrol_port = listeners.enrol.local_addr()?.port();
     let host = match config.link.advertise.as_str() {
-        "" => crate::authority::names::host_name().unwrap_or_else(|| "localhost".to_owned()),
+        "" => crate::authority::host_name().unwrap_or_else(|| "localhost".to_owned()),
         given => given.to_owned(),
     };
     let advertise = if agent::identity::message::split_host_port(&host).is_some() { host } else { agent::identity::message::join_host_port(&host, enrol_port) };
@@ -186,26 +187,8 @@ fn disk_config(config: &Config) -> DiskStoreConfig {
     DiskStoreConfig { segment_rows: config.store.segment_rows, segment_age: config.store.segment_age.0, retention_ns: config.store.retention.as_ns(), ..DiskStoreConfig::default() }
 }
 
-/// The register of the file, with what was changed through the API over it, and every agent in its unit.
-fn register(config: &Config, authority: &Authority, desk: &dyn DeskStore) -> Result<Register> {
-    let mut register = if config.register.exists() {
-        Register::load(&config.register).with_context(|| format!("the register {}", config.register.display()))?
-    } else {
-        warn!(path = %config.register.display(), "no register: events will carry no unit");
-        Register::default()
-    };
-    for unit in desk.units(&crate::store::Scope::CITY)? {
-        register.put_unit(unit_of(&unit));
-    }
-    for asset in desk.assets(&crate::store::Scope::CITY)? {
-        register.put_asset(asset_of(&asset));
-    }
-    for agent in authority.agents() {
-        if let Some(unit) = &agent.unit {
-            register.assign(agent.agent, unit);
-        }
-    }
-    Ok(register)
+fn engine_options(config: &Config) -> EngineOptions {
+    EngineOptions { rules: config.rules.clone(), mappings: Some(config.mappings.clone()) }
 }
 
 fn unit_of(authority: &Arc<Authority>) -> Box<dyn Fn(AgentId) -> Option<String> + Send> {
@@ -226,7 +209,7 @@ fn greet(config: &Config, shared: &Shared, authority: &Authority, console: std::
         }
         return Ok(());
     };
-    let token = serve::people::bootstrap_token(shared.desk.as_ref(), now)?;
+    let token = bootstrap_token(shared.desk.as_ref(), now)?;
     let invitation = authority.invite(NewToken { unit: Some(bootstrap.unit), by: "bootstrap".into(), ..NewToken::default() }, now)?;
     let line = serde_json::json!({
         "console": url,
@@ -237,6 +220,22 @@ fn greet(config: &Config, shared: &Shared, authority: &Authority, console: std::
     });
     println!("{line}");
     Ok(())
+}
+
+/// A token with every right, for the programs that `--bootstrap` starts beside us; it ends with the day.
+fn bootstrap_token(desk: &dyn DeskStore, now: Timestamp) -> Result<String> {
+    let token = serve::people::random_hex(32).map_err(|_| anyhow!("the system gave no random numbers"))?;
+    desk.put_token(&TokenRow {
+        id: format!("bootstrap-{}", now.secs()),
+        hash: serve::people::token_hash(&token),
+        label: "bootstrap".into(),
+        role: api::Role::Admin.name().to_owned(),
+        created_by: "bootstrap".into(),
+        created: now.ns(),
+        expires: Some(now.plus_secs(86_400).ns()),
+        ..TokenRow::default()
+    })?;
+    Ok(token)
 }
 
 fn console_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
@@ -332,14 +331,13 @@ impl Backstage for Stage {
     }
 
     fn reload(&self) -> api::Reloaded {
-        let options = EngineOptions { rules: self.config.rules.clone(), mappings: Some(self.config.mappings.clone()) };
-        let outcome = Engine::load(&options).context("the rules").and_then(|(engine, faults)| {
-            let register = register(&self.config, &self.authority, self.desk.as_ref())?;
+        let outcome = Engine::load(&engine_options(&self.config)).context("the rules").and_then(|(engine, faults)| {
+            let register = catalogue::register(&self.config, &self.authority, self.desk.as_ref())?;
             Ok((engine, faults, register))
         });
         match outcome {
             Ok((engine, faults, fresh)) => {
-                let page = rule_page(&engine, &faults, clock::now());
+                let page = catalogue::rule_page(&engine, &faults, clock::now());
                 let answer = api::Reloaded { successful: true, rules: page.items.len() as u64, faults: page.faults.clone(), message: String::new() };
                 *self.rules.write().unwrap_or_else(PoisonError::into_inner) = page;
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
@@ -369,7 +367,7 @@ impl Backstage for Stage {
     }
 
     fn register_changed(&self) {
-        match register(&self.config, &self.authority, self.desk.as_ref()) {
+        match catalogue::register(&self.config, &self.authority, self.desk.as_ref()) {
             Ok(fresh) => *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh),
             Err(error) => error!(error = format!("{error:#}"), "register not taken, the old one stays"),
         }

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;

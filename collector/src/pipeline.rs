@@ -218,7 +218,7 @@ impl Pipeline {
             };
             self.metrics.changes.with(&[word]).inc();
         }
-        self.outbox.send(&saved);
+        self.outbox.publish(&outcome.changes, &saved);
         Ok(())
     }
 

@@ -149,6 +149,13 @@ impl Register {
         Ok(())
     }
 
+    /// Puts a unit in the place of the one with its id, or adds it; on refusal the key at fault and why.
+    pub fn replace_unit(&mut self, unit: Unit) -> Result<(), (&'static str, String)> {
+        self.units.remove(&unit.id);
+        self.unit_networks.retain(|(_, id)| *id != unit.id);
+        self.put_unit(unit)
+    }
+
     /// Adds an asset of a unit that is there; on refusal the key at fault and why.
     pub fn put_asset(&mut self, asset: Asset) -> Result<(), (&'static str, String)> {
         if asset.id.trim().is_empty() || self.assets.iter().any(|a| a.id == asset.id) {
