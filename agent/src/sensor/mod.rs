@@ -49,6 +49,29 @@ pub trait Output {
     fn checkpoint(&mut self, key: &str, value: &[u8]);
     /// Observations that are gone, with a fixed reason word (`kernel_drop`, `line_too_long`, `watch_overflow`, …): counted, declared, never silent.
     fn lost(&mut self, class: Class, count: u64, reason: &'static str);
+    /// The agent as a whole, for the one sensor that reports on it. `None` where there is no agent around (replay, tests).
+    fn agent(&self) -> Option<&dyn AgentView> {
+        None
+    }
+}
+
+/// What the host sensor's heartbeat says of the agent around it.
+pub trait AgentView {
+    /// The spool's account of a class: `produced = acknowledged + spooled + lost`.
+    fn ledger(&self, class: Class) -> LedgerRow;
+    /// What all sensors can and cannot see, as they last stated.
+    fn coverage(&self) -> Vec<Coverage>;
+    /// How the link to the collector stands, in a few words.
+    fn link(&self) -> String;
+}
+
+/// One class of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerRow {
+    pub produced: u64,
+    pub acknowledged: u64,
+    pub spooled: u64,
+    pub lost: u64,
 }
 
 /// What a sensor needs to know about the host and about what it may resume.
@@ -56,7 +79,7 @@ pub struct HostFacts {
     pub hostname: String,
     /// Checkpoints of this sensor from the spool, by key.
     pub checkpoints: Vec<(String, Vec<u8>)>,
-    /// Paths of the agent's own files (spool, state, own log): a file or log sensor must not watch these.
+    /// Paths of the agent's own files, the state folder first: a file or log sensor must not watch these.
     pub own_paths: Vec<std::path::PathBuf>,
     /// The collector's address and port, which packet capture leaves out.
     pub own_uplink: Option<std::net::SocketAddr>,

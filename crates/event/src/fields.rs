@@ -72,6 +72,7 @@ fields! {
     27 DEVICE_UID "device.uid" Text Ocsf "machine id";
     28 DEVICE_MAC "device.mac" Text Ocsf "link address of the host";
     29 DEVICE_OS_VERSION "device.os.version" Text Ocsf "version of the operating system";
+    30 DEVICE_BOOT_ID "device.boot_uid" Text Ocsf "id that changes with every boot";
 
     40 SRC_IP "src_endpoint.ip" Ip Ocsf "address that began the exchange";
     41 SRC_PORT "src_endpoint.port" Int Ocsf "port that began the exchange";

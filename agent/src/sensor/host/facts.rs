@@ -1,0 +1,145 @@
+//! Reads who the host is and what the agent uses, from files the kernel and the distribution keep. Parsing is apart from reading, so that it
+//! is tested on text.
+
+use std::net::IpAddr;
+
+/// Who the host is. A field is empty where the host does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    pub hostname: String,
+    pub os: String,
+    pub os_version: String,
+    pub kernel: String,
+    pub boot_id: String,
+    pub boot_ms: i64,
+    /// Not the machine id itself, which systemd asks to keep on the host, but a hash of it for us alone.
+    pub machine: String,
+    pub addresses: Vec<IpAddr>,
+    pub mac: String,
+}
+
+/// What the agent's process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    pub cpu_ms: u64,
+}
+
+impl Identity {
+    pub fn read() -> Self {
+        let (os, os_version) = os_release(&text("/etc/os-release"));
+        let (addresses, mac) = addresses();
+        Self {
+            hostname: text("/proc/sys/kernel/hostname").trim().to_owned(),
+            os,
+            os_version,
+            kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
+            boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+            boot_ms: boot_ms(&text("/proc/stat")),
+            machine: machine(&text("/etc/machine-id")),
+            addresses,
+            mac,
+        }
+    }
+}
+
+impl Usage {
+    pub fn read() -> Self {
+        Self { memory_bytes: memory_bytes(&text("/proc/self/status")), cpu_ms: cpu_ms(&text("/proc/self/stat")) }
+    }
+}
+
+/// A small file as text, empty where it cannot be read.
+fn text(path: &str) -> String {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(64 * 1024)]).into_owned()).unwrap_or_default()
+}
+
+/// `NAME` and `VERSION_ID` of os-release(5).
+fn os_release(text: &str) -> (String, String) {
+    let value = |key: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('='));
+        line.map(|v| v.trim().trim_matches(['"', '\'']).chars().take(128).collect()).unwrap_or_default()
+    };
+    (value("NAME"), value("VERSION_ID"))
+}
+
+/// `btime` of /proc/stat.
+fn boot_ms(stat: &str) -> i64 {
+    stat.lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse::<i64>().ok()).unwrap_or(0).saturating_mul(1000)
+}
+
+fn machine(id: &str) -> String {
+    let id = id.trim();
+    if id.is_empty() {
+        return String::new();
+    }
+    let key = blake3::derive_key("vedette agent: name of a machine, v1", id.as_bytes());
+    key.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+/// `VmRSS` of /proc/self/status.
+fn memory_bytes(status: &str) -> u64 {
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
+/// User and system time of /proc/self/stat; its ticks are hundredths of a second on every Linux.
+fn cpu_ms(stat: &str) -> u64 {
+    // The program's name, in parentheses, may hold spaces and parentheses.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return 0 };
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut ticks = || fields.next().and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    ticks().saturating_add(ticks()).saturating_mul(10)
+}
+
+/// All addresses but loopback and link-local, at most 64, and the link address of the first interface that has one of them.
+fn addresses() -> (Vec<IpAddr>, String) {
+    let mut found: Vec<IpAddr> = Vec::new();
+    let mut mac = String::new();
+    for interface in pnet_datalink::interfaces() {
+        let own: Vec<IpAddr> = interface.ips.iter().map(|net| net.ip()).filter(|ip| is_told(*ip)).collect();
+        if mac.is_empty() && !own.is_empty() {
+            mac = interface.mac.map(|m| m.to_string()).unwrap_or_default();
+        }
+        found.extend(own);
+    }
+    found.sort();
+    found.dedup();
+    found.truncate(64);
+    (found, mac)
+}
+
+fn is_told(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && (v6.segments()[0] & 0xffc0) != 0xfe80,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_files_say() {
+        assert_eq!(
+            os_release("PRETTY_NAME=\"Debian GNU/Linux 12\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID='12'\n"),
+            ("Debian GNU/Linux".into(), "12".into())
+        );
+        assert_eq!(os_release("garbage"), (String::new(), String::new()));
+        assert_eq!(boot_ms("cpu 1 2\nbtime 1700000000\n"), 1_700_000_000_000);
+        assert_eq!(memory_bytes("Name:\tx\nVmRSS:\t    9000 kB\n"), 9_216_000);
+        assert_eq!(cpu_ms("12 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20"), 2000);
+        assert_eq!((cpu_ms(""), memory_bytes(""), boot_ms("")), (0, 0, 0));
+        let hashed = machine("0123456789abcdef0123456789abcdef\n");
+        assert!(hashed.len() == 32 && !hashed.starts_with("0123"));
+        assert_eq!(machine(" \n"), "");
+    }
+
+    #[test]
+    fn this_host_tells_something() {
+        let identity = Identity::read();
+        assert!(!identity.kernel.is_empty() && !identity.hostname.is_empty() && identity.boot_ms > 0);
+        assert!(Usage::read().memory_bytes > 100_000);
+    }
+}
