@@ -2,12 +2,12 @@
 //! process is up".
 
 use event::Timestamp;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Written by the uplink task, read by anyone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct UplinkStatus {
-    held: Mutex<Snapshot>,
+    held: watch::Sender<Snapshot>,
 }
 
 /// One consistent look at the link.
@@ -23,25 +23,35 @@ pub struct Snapshot {
     pub batches_sent: u64,
     /// Compressed bytes of batches handed to the connection.
     pub bytes_sent: u64,
-    /// Sequence numbers acknowledged, gaps included.
-    pub acknowledged: u64,
     /// Messages from the collector of a kind this agent does not know; counted and ignored.
     pub unknown_messages: u64,
+    /// Policies received; this agent takes none yet.
+    pub policies_ignored: u64,
     /// Collector's clock minus this host's, in milliseconds, at the last connect (network delay included).
     pub clock_offset_ms: Option<i64>,
     pub certificate_not_after: Option<Timestamp>,
     pub renewals: u64,
 }
 
+impl Default for UplinkStatus {
+    fn default() -> Self {
+        Self { held: watch::Sender::new(Snapshot::default()) }
+    }
+}
+
 impl UplinkStatus {
     pub fn snapshot(&self) -> Snapshot {
-        self.lock().clone()
+        self.held.borrow().clone()
+    }
+    /// Sees every state from now on, for those who wait for one.
+    pub fn subscribe(&self) -> watch::Receiver<Snapshot> {
+        self.held.subscribe()
     }
     /// Nanoseconds since the collector last acknowledged anything; `None` if it never did.
     pub fn last_ack_age_ns(&self, now: Timestamp) -> Option<i64> {
-        self.lock().last_ack.map(|at| now.since(at))
+        self.held.borrow().last_ack.map(|at| now.since(at))
     }
-    pub(super) fn lock(&self) -> MutexGuard<'_, Snapshot> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.held.send_modify(change);
     }
 }

@@ -78,44 +78,73 @@ async fn visit(
     time_max: Duration,
     clock: Clock,
 ) {
-    let talk = tokio::time::timeout(time_max, talk(tcp, &acceptor, &authority, &clock)).await;
-    match talk.unwrap_or(Err(Dropped::Slow)) {
-        Ok(Ok(())) => {}
-        Ok(Err(reason)) => {
+    // What went wrong is counted before the peer can see its connection end, so that no one is ahead of the counters.
+    let failed = |why: Dropped| {
+        pass.failed(clock());
+        authority.counters().dropped(why);
+        tracing::debug!(%peer, why = why.name(), "enrolment dropped");
+    };
+    let mut talk = std::pin::pin!(talk(tcp, &acceptor, &authority, &clock, &failed));
+    match tokio::time::timeout(time_max, talk.as_mut()).await {
+        Ok(Some(reason)) => {
             if !reason.is_temporary() {
                 pass.failed(clock());
             }
             tracing::info!(%peer, reason = reason.name(), "enrolment refused");
         }
-        Err(why) => {
-            pass.failed(clock());
-            authority.counters().dropped(why);
-            tracing::debug!(%peer, why = why.name(), "enrolment dropped");
-        }
+        Ok(None) => {}
+        Err(_) => failed(Dropped::Slow),
     }
 }
 
-/// Outer error: no answer was given. Inner: the answer was a refusal.
-async fn talk(tcp: TcpStream, acceptor: &TlsAcceptor, authority: &Arc<Authority>, clock: &Clock) -> Result<Result<(), Refusal>, Dropped> {
+/// Some: the answer was a refusal. None: it was a certificate, or there was no answer and `failed` knows.
+async fn talk(
+    tcp: TcpStream,
+    acceptor: &TlsAcceptor,
+    authority: &Arc<Authority>,
+    clock: &Clock,
+    failed: &(impl Fn(Dropped) + Sync),
+) -> Option<Refusal> {
     let _ = tcp.set_nodelay(true); // one small answer; without it the peer only waits a little longer
-    let mut stream = acceptor.accept(tcp).await.map_err(|_| Dropped::Tls)?;
+    let mut stream = match acceptor.accept(tcp).into_fallible().await {
+        Ok(stream) => stream,
+        Err((_, _tcp)) => {
+            failed(Dropped::Tls);
+            return None;
+        }
+    };
+    let outcome = match request(&mut stream).await {
+        Ok(body) => decide(authority.clone(), body, clock()).await,
+        Err(why) => Err(why),
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(why) => {
+            failed(why);
+            return None;
+        }
+    };
+    let answer = match &outcome {
+        Ok((certificate, ca)) => Answer::Issued { certificate, ca, link_port: authority.config().link_port },
+        Err(reason) => Answer::Refused(*reason),
+    };
+    let sent = async {
+        stream.write_all(&answer.to_bytes().unwrap_or_default()).await?;
+        stream.shutdown().await
+    };
+    if sent.await.is_err() {
+        failed(Dropped::Gone);
+    }
+    outcome.err()
+}
+
+async fn request(stream: &mut tokio_rustls::server::TlsStream<TcpStream>) -> Result<Vec<u8>, Dropped> {
     let mut head = [0u8; HEAD_BYTES];
     stream.read_exact(&mut head).await.map_err(|_| Dropped::Gone)?;
     let length = body_length(head, REQUEST_BYTES_MAX).ok_or(Dropped::Malformed)?;
     let mut body = vec![0u8; length];
     stream.read_exact(&mut body).await.map_err(|_| Dropped::Gone)?;
-    let outcome = decide(authority.clone(), body, clock()).await?;
-    let answer = match &outcome {
-        Ok((certificate, ca)) => Answer::Issued { certificate, ca, link_port: authority.config().link_port },
-        Err(reason) => Answer::Refused(*reason),
-    };
-    let bytes = answer.to_bytes().ok_or(Dropped::Malformed)?;
-    let sent = async {
-        stream.write_all(&bytes).await?;
-        stream.shutdown().await
-    };
-    sent.await.map_err(|_| Dropped::Gone)?;
-    Ok(outcome.map(drop))
+    Ok(body)
 }
 
 /// On a thread that may wait for a disk.

@@ -177,16 +177,20 @@ impl Door {
 
     async fn admit(self: Arc<Self>, tcp: TcpStream, address: SocketAddr, pass: Pass, place: OwnedSemaphorePermit) {
         let _ = tcp.set_nodelay(true); // acknowledgements are small and wanted at once
-        let handshake = tokio::time::timeout(self.config.handshake_max, self.acceptor.accept(tcp)).await;
         let clock = &self.links.shared.clock;
+        // Counted before the peer can see its connection end, so that no one is ahead of the counters.
         let refused = |reason: Reason| {
             self.links.counters().refuse(reason);
             pass.failed(clock());
             tracing::debug!(%address, reason = reason.name(), "connection refused");
         };
-        let tls = match handshake {
+        let mut handshake = std::pin::pin!(self.acceptor.accept(tcp).into_fallible());
+        let tls = match tokio::time::timeout(self.config.handshake_max, handshake.as_mut()).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => return refused(classify(&error)),
+            Ok(Err((error, tcp))) => {
+                refused(classify(&error));
+                return farewell(tcp).await;
+            }
             Err(_) => return refused(Reason::Slow),
         };
         // The verifier has read this very certificate; reading it again here keeps the name out of shared state.
@@ -217,6 +221,28 @@ impl Door {
         }
     }
 }
+
+/// Lets the alert arrive: closing a socket with unread bytes in it resets the connection, and the reset may overtake the alert that
+/// tells the agent why. Reads on a little, looks at nothing.
+async fn farewell(mut tcp: TcpStream) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    if tcp.shutdown().await.is_err() {
+        return;
+    }
+    let mut scratch = [0u8; 4096];
+    let drain = async {
+        for _ in 0..FAREWELL_READS {
+            match tcp.read(&mut scratch).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    };
+    let _ = tokio::time::timeout(links::GRACE, drain).await;
+}
+
+/// Reads of a refused connection that are thrown away, at most.
+const FAREWELL_READS: usize = 16;
 
 /// Why a handshake failed, from rustls' own error.
 fn classify(error: &io::Error) -> Reason {
