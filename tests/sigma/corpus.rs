@@ -14,6 +14,9 @@ pub struct Entry {
     pub id: String,
     pub title: String,
     pub yaml: String,
+    pub source: LogSource,
+    /// YAML documents in the file.
+    pub documents: usize,
 }
 
 impl Entry {
@@ -27,8 +30,6 @@ pub struct Corpus {
     /// All active rules.
     pub set: RuleSet,
     titles: BTreeMap<String, String>,
-    /// Rules with placeholders, which the matrix leaves out.
-    outside: BTreeSet<String>,
 }
 
 impl Corpus {
@@ -39,26 +40,25 @@ impl Corpus {
                 .iter()
                 .map(|line| {
                     let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
-                    Entry { path: text("path"), id: text("id"), title: text("title"), yaml: text("yaml") }
+                    let source = LogSource::owned(line["product"].as_str(), line["category"].as_str(), line["service"].as_str());
+                    let documents = line["docs"].as_u64().map_or(1, |n| n as usize);
+                    Entry { path: text("path"), id: text("id"), title: text("title"), yaml: text("yaml"), source, documents }
                 })
                 .collect();
             let active: Vec<&Entry> = entries.iter().filter(|e| e.active()).collect();
             let sources: Vec<Source> = active.iter().map(|e| Source { path: e.path.clone(), text: e.yaml.clone() }).collect();
             let (set, _) = RuleSet::from_sources(&sources, &Mappings::none(), &Options::default());
             let titles = active.iter().map(|e| (e.id.clone(), e.title.clone())).collect();
-            let outside = active
-                .iter()
-                .filter(|e| e.path.starts_with("rules-placeholder/") || e.path.starts_with("rules-compliance/"))
-                .map(|e| e.id.clone())
-                .collect();
-            Some(Corpus { entries, set, titles, outside })
+            Some(Corpus { entries, set, titles })
         })
         .as_ref()
     }
 
-    /// Rules the matrix holds an event against: all whose log source fits, save those with placeholders.
+    /// Rules the matrix holds an event against: all whose log source fits, save the folders it leaves out.
     pub fn candidates(&self, event: &Event) -> BTreeSet<&str> {
-        self.set.rules_for(&event.source).into_iter().map(|m| m.id.as_str()).filter(|id| !self.outside.contains(*id)).collect()
+        let outside = |e: &&Entry| e.path.starts_with("rules-placeholder/") || e.path.starts_with("rules-compliance/");
+        let fits = |e: &&Entry| e.active() && e.source.covers(&event.source);
+        self.entries.iter().filter(fits).filter(|e| !outside(e)).map(|e| e.id.as_str()).collect()
     }
 
     pub fn title(&self, id: &str) -> &str {

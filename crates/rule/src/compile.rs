@@ -645,7 +645,11 @@ fn expand(text: &str, options: &Options) -> Result<Vec<String>, String> {
     let mut all = vec![String::new()];
     let mut rest = text;
     while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix("\\%") {
+        if let Some(after) = rest.strip_prefix("\\\\") {
+            // An escaped backslash stays one for the string's own reading; what follows is not escaped by it.
+            all.iter_mut().for_each(|t| t.push_str("\\\\"));
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("\\%") {
             all.iter_mut().for_each(|t| t.push('%'));
             rest = after;
         } else if let Some((name, after)) =

@@ -364,6 +364,15 @@ impl<'s, 'e> Looker<'s, 'e> {
         let program = self.program;
         let Some(predicate) = program.predicates.get(number as usize) else { return };
         let field = predicate.slot.and_then(|s| program.slots.get(s as usize)).map_or_else(String::new, |s| s.label.clone());
+        // A look-up answers with the match that ends first; people are shown the first value of the list.
+        let test = match (&predicate.quick, predicate.slot.map(|s| self.see(s))) {
+            (Quick::Contains(..), None) => predicate.tests.iter().position(|t| self.message_value(t).is_some()),
+            (Quick::Contains(..), Some(Some(seen))) if !matches!(seen, Scalar::List(_)) => {
+                predicate.tests.iter().position(|t| self.test(t, predicate.slot, seen))
+            }
+            _ => None,
+        }
+        .unwrap_or(test);
         let tests: &[Test] = if predicate.all { &predicate.tests } else { predicate.tests.get(test..=test).unwrap_or(&[]) };
         for test in tests.iter().take(MATCHES_MAX.saturating_sub(out.len())) {
             let value = match predicate.slot {
