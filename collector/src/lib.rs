@@ -5,6 +5,7 @@ pub mod authority;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod demo;
 pub mod engine;

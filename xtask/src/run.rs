@@ -57,7 +57,8 @@ pub fn run(args: &[String]) -> Result<()> {
 
     let mut city = if options.demo {
         let mut demo = shell::command(&programs.join("vedette").display().to_string());
-        demo.arg("demo").arg("--data").arg(&collector_data);
+        let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+        demo.arg("demo").args(["--server", &text("console")]).arg("--state").arg(options.var.join("demo")).env("VEDETTE_TOKEN", text("token"));
         Some(Stopped(demo.spawn().context("cannot start the demo city")?))
     } else {
         None
