@@ -3,6 +3,7 @@
 mod agent;
 mod arrows;
 mod browser;
+mod crash;
 mod deploy;
 mod link;
 mod live;

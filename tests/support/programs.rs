@@ -51,9 +51,21 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Starts `vedette serve` with a data folder of its own and the rules that ship; `link` is the address agents reach (port 0: any).
-#[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
+/// Three ports nobody listens on just now: for a collector that is to come back at the same place.
+pub fn free_ports() -> Result<[u16; 3]> {
+    let held: Vec<std::net::TcpListener> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let port = |n: usize| held[n].local_addr().map(|a| a.port());
+    Ok([port(0)?, port(1)?, port(2)?])
+}
+
+/// Starts `vedette serve` with a data folder of its own and the rules that ship, on any free ports; `link` is the address agents reach.
 pub fn collector(data: &Path, link: &str, register: &Path) -> Result<Option<Collector>> {
+    collector_at(data, link, register, [0, 0, 0])
+}
+
+/// The same with fixed ports: console, link, enrolment.
+#[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
+pub fn collector_at(data: &Path, link: &str, register: &Path, [console, agents, enrol]: [u16; 3]) -> Result<Option<Collector>> {
     let Some(vedette) = program("vedette") else { return Ok(None) };
     let log = std::fs::File::options().create(true).append(true).open(data.with_extension("collector.log"))?;
     let mut command = Command::new(vedette);
