@@ -113,8 +113,10 @@ pub async fn serve(
         () = stop => {}
     }
     links.cut_where(|_| true, CloseCode::Shutdown, "the collector stops");
-    tokio::time::sleep(links::GRACE).await;
-    server.abort(); // stops accepting; connections are tasks of their own and were cut above
+    // All places are free again when all are gone; who does not go by himself was cut by then.
+    let everyone = u32::try_from(door.config.connections_max).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(links::GRACE, door.places.acquire_many(everyone)).await;
+    server.abort(); // takes no more; connections are tasks of their own
     Ok(())
 }
 
@@ -257,3 +259,6 @@ fn classify(error: &io::Error) -> Reason {
         _ => Reason::NotTls,
     }
 }
+
+#[cfg(test)]
+mod tests;
