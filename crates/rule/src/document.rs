@@ -23,28 +23,20 @@ impl Place {
         self.first_line.saturating_add(u32::try_from(blank).unwrap_or(0))
     }
 
-    /// Line and column of the innermost of `words` found when each is sought after the one before; words are keys
-    /// (`detection`, `selection`) or the beginning of a key or value.
+    /// Line and column of the innermost of `words` found when each is sought after the one before: at the beginning of a
+    /// line (a key), else anywhere (a value, or a map written in one line).
     pub fn locate(&self, words: &[&str]) -> (u32, u32) {
+        let lines: Vec<&str> = self.text.lines().collect();
         let mut found = (self.line(), 0);
-        let mut lines = self.text.lines().enumerate().peekable();
-        'words: for word in words.iter().filter(|w| !w.is_empty()) {
-            // The line just found may also hold the next word (`condition: selection`).
-            while let Some((at, line)) = lines.peek() {
-                let bare = line.trim_start_matches([' ', '-', '\'', '"', '\t']);
-                if let Some(column) = line.find(word).filter(|_| !bare.starts_with('#')) {
-                    let starts = bare.starts_with(word) || !is_key(word);
-                    if starts {
-                        found = (
-                            self.first_line.saturating_add(u32::try_from(*at).unwrap_or(0)),
-                            u32::try_from(line.get(..column).map_or(0, |s| s.chars().count())).unwrap_or(0).saturating_add(1),
-                        );
-                        continue 'words;
-                    }
-                }
-                lines.next();
-            }
-            break;
+        let mut from = 0usize;
+        for word in words.iter().filter(|w| !w.is_empty()) {
+            let says = |line: &&str| !line.trim_start().starts_with('#');
+            let rest = || lines.iter().enumerate().skip(from).filter(|(_, l)| says(l));
+            let hit = rest().find(|(_, l)| bare(l).starts_with(word)).or_else(|| rest().find(|(_, l)| l.contains(word)));
+            let Some((at, line)) = hit else { break };
+            let column = line.find(word).and_then(|c| line.get(..c)).map_or(0, |before| before.chars().count());
+            from = at;
+            found = (self.first_line.saturating_add(u32::try_from(at).unwrap_or(0)), u32::try_from(column).unwrap_or(0).saturating_add(1));
         }
         found
     }
@@ -59,9 +51,9 @@ impl Place {
     }
 }
 
-/// Words that look like a mapping key are only taken at the beginning of a line.
-fn is_key(word: &str) -> bool {
-    word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
+/// A line without what may stand before a key.
+fn bare(line: &str) -> &str {
+    line.trim_start_matches([' ', '-', '\'', '"', '\t'])
 }
 
 /// What all kinds of documents say about themselves.

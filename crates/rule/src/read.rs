@@ -66,9 +66,6 @@ fn document(place: Place) -> Result<Document, RuleError> {
     if top("correlation") {
         return correlation(place);
     }
-    if !top("detection") && !top("filter") && top("title") {
-        return Err(place.error(&["title"], "neither a detection, a correlation nor a filter", "add a section 'detection:'"));
-    }
     guard_conditions(&place)?;
     let mut read = parse_sigma_yaml(&place.text).map_err(|e| parser_error(&place, &e.to_string()))?;
     if let Some(error) =
@@ -216,6 +213,9 @@ fn parser_error(place: &Place, message: &str) -> RuleError {
     }
     if let Some(word) = message.strip_prefix("Missing required field '") {
         let word = word.trim_end_matches('\'');
+        if word == "detection" {
+            return place.error(&["title"], "neither a detection, a correlation nor a filter", "add a section 'detection:'");
+        }
         return place.error(&["detection"], format!("no '{word}'"), format!("add '{word}:'"));
     }
     if let Some(word) = message.strip_prefix("invalid level: '") {
@@ -245,9 +245,14 @@ fn detections(place: &Place, read: rsigma_parser::Detections) -> Result<Detectio
         named.push((name, content));
     }
     // The parser keeps them in a hash map: put them back in the order of the file, names that cannot be found last.
+    let lines: Vec<&str> = place.text.lines().map(|l| l.trim_start().trim_start_matches(['\'', '"'])).collect();
+    let from = lines.iter().position(|l| l.starts_with("detection") || l.starts_with("filter")).unwrap_or(0);
     named.sort_by_cached_key(|(name, _)| {
-        let (line, column) = place.locate(&["detection", name]);
-        (line, column, name.clone())
+        let line = lines
+            .iter()
+            .skip(from)
+            .position(|l| l.strip_prefix(name.as_str()).is_some_and(|r| r.trim_start_matches(['\'', '"']).trim_start().starts_with(':')));
+        (line.unwrap_or(usize::MAX), name.clone())
     });
     let mut conditions = Vec::new();
     for expression in read.conditions {
