@@ -7,6 +7,7 @@ mod crash;
 mod deploy;
 mod link;
 mod live;
+mod logs;
 mod net;
 mod road;
 mod rules;

@@ -57,7 +57,11 @@ fn killed_at_any_point_every_line_arrives_once() -> Result<()> {
     let seen = wait_for_all(&collector)?;
     let lost: Vec<u64> = (1..=LINES).filter(|n| !seen.contains_key(n)).collect();
     let twice: Vec<u64> = seen.iter().filter(|(_, times)| **times > 1).map(|(n, _)| *n).collect();
-    println!("seed {seed}: {LINES} lines, {agent_kills} agent kills, {collector_kills} collector kills, {} lost, {} twice", lost.len(), twice.len());
+    println!(
+        "seed {seed}: {LINES} lines, {agent_kills} agent kills, {collector_kills} collector kills, {} lost, {} twice",
+        lost.len(),
+        twice.len()
+    );
     ensure!(lost.is_empty() && twice.is_empty(), "seed {seed}: lost {lost:?}, twice {twice:?}");
     ensure!(agent_kills + collector_kills > 0, "seed {seed} killed nothing: it proves nothing");
     Ok(())
@@ -67,7 +71,14 @@ fn configure(dir: &Path, log: &Path) -> Result<PathBuf> {
     let state = dir.join("agent");
     fs::create_dir_all(&state)?;
     let config = dir.join("agent.toml");
-    fs::write(&config, format!("state = \"{}\"\n\n[sensor.net]\ninterfaces = []\n\n[sensor.log]\npaths = [\"{}\"]\nfrom = \"start\"\n\n[sensor.file]\npaths = []\n", state.display(), log.display()))?;
+    fs::write(
+        &config,
+        format!(
+            "state = \"{}\"\n\n[sensor.net]\ninterfaces = []\n\n[sensor.log]\npaths = [\"{}\"]\nfrom = \"start\"\n\n[sensor.file]\npaths = []\n",
+            state.display(),
+            log.display()
+        ),
+    )?;
     Ok(config)
 }
 
@@ -81,7 +92,8 @@ fn enroll(program: &Path, config: &Path, string: &str) -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
 fn run(program: &Path, config: &Path) -> Result<Running> {
     let errors = fs::File::options().create(true).append(true).open(config.with_extension("log"))?;
-    let child = Command::new(program).arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn()?;
+    let child =
+        Command::new(program).arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn()?;
     Ok(Running(child))
 }
 
@@ -105,7 +117,9 @@ fn lines(collector: &Collector) -> Result<BTreeMap<u64, u32>> {
     let mut seen = BTreeMap::new();
     let mut cursor = String::new();
     loop {
-        let page = collector.admin.json(&format!("/api/v1/events?q=log.program:crashtest&limit=1000&from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z{cursor}"))?;
+        let page = collector.admin.json(&format!(
+            "/api/v1/events?q=log.program:crashtest&limit=1000&from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z{cursor}"
+        ))?;
         for record in page["items"].as_array().into_iter().flatten() {
             let text = record.to_string();
             let number = text.split("line ").nth(1).and_then(|t| t.get(..6)).and_then(|n| n.parse().ok());
