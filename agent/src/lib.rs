@@ -2,11 +2,13 @@
 //! listens on nothing but a local metrics address, starts no program and takes no command.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod identity;
 pub mod ledger;
+pub mod metrics;
 pub mod privilege;
 pub mod sensor;
 pub mod uplink;

@@ -35,7 +35,6 @@ use super::{Coverage, CoverageState, HostFacts, Output, Sensor, SensorError, Sen
 #[derive(Debug, Clone, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub enabled: bool,
     pub paths: Vec<String>,
     pub exclude: Vec<String>,
     pub files_max: usize,
@@ -72,7 +71,6 @@ const PATHS: &[&str] = &[
 impl Default for Config {
     fn default() -> Self {
         Self {
-            enabled: true,
             paths: PATHS.iter().map(|p| (*p).to_owned()).collect(),
             exclude: ["*.swp", "*.swx", "*~", "*.dpkg-new", "*.dpkg-tmp"].iter().map(|p| (*p).to_owned()).collect(),
             files_max: 5_000,
@@ -84,8 +82,7 @@ impl Default for Config {
     }
 }
 
-const SAMPLE: &str = r#"enabled = true
-# Files and folders to watch; a folder stands for all below it, `*`, `?` and `[0-9]` work within a part of a path. What is missing is waited for.
+const SAMPLE: &str = r#"# Files and folders to watch; a folder stands for all below it, `*`, `?` and `[0-9]` work within a part of a path. What is missing is waited for.
 paths = [
     "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/sudoers*", "/etc/ssh", "/etc/cron*", "/etc/systemd/system",
     "/etc/pam.d", "/etc/security", "/etc/ld.so.preload", "/etc/ld.so.conf*", "/etc/profile*", "/etc/rc.local", "/etc/hosts",

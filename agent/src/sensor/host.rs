@@ -18,19 +18,17 @@ use super::{Coverage, CoverageState, HostFacts, LedgerRow, Output, Sensor, Senso
 #[derive(Debug, Clone, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub enabled: bool,
     pub heartbeat: settings::Duration,
     pub coverage: settings::Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, heartbeat: settings::Duration::secs(5), coverage: settings::Duration::secs(600) }
+        Self { heartbeat: settings::Duration::secs(5), coverage: settings::Duration::secs(600) }
     }
 }
 
-const SAMPLE: &str = r#"enabled = true
-# The collector takes three missing heartbeats for silence.
+const SAMPLE: &str = r#"# The collector takes three missing heartbeats for silence.
 heartbeat = "5 s"
 # How often everything that is and is not seen is stated; changes are stated at once.
 coverage = "10 min"

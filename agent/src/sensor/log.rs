@@ -26,7 +26,6 @@ use super::{Coverage, CoverageState, HostFacts, Output, Sensor, SensorError, Sen
 #[derive(Debug, Clone, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub enabled: bool,
     pub paths: Vec<String>,
     pub exclude: Vec<String>,
     pub from: From,
@@ -55,7 +54,6 @@ impl Default for Config {
     fn default() -> Self {
         let list = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
         Self {
-            enabled: true,
             paths: list(&[
                 "/var/log/auth.log",
                 "/var/log/secure",
@@ -78,8 +76,7 @@ impl Default for Config {
     }
 }
 
-const SAMPLE: &str = r#"enabled = true
-# Files to follow; `*`, `?` and `[0-9]` work within a part of a path. Files that are missing are waited for.
+const SAMPLE: &str = r#"# Files to follow; `*`, `?` and `[0-9]` work within a part of a path. Files that are missing are waited for.
 paths = [
     "/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages", "/var/log/cron.log", "/var/log/vsftpd.log",
     "/var/log/mail.log", "/var/log/nginx/*.log", "/var/log/apache2/*.log", "/var/log/httpd/*log",

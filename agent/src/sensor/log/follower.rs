@@ -9,7 +9,7 @@
 //! copy was found and read; what was written between the copy and the cut is gone and cannot be counted), `rotated_unseen` (a file that
 //! was being read is nowhere any more after a restart), `line_too_long`. A count of 1 stands for one such occasion.
 //!
-//! Limits: `files_max` paths, `OLD_MAX` old files each, `LOOKS_MAX` buffers a file and step.
+//! Limits: `files_max` paths, `OLD_MAX` old files each, one buffer of lines a file between two checkpoints.
 
 use event::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +21,6 @@ use super::glob;
 use super::tail::{self, LineAt, Look, Mark, Role, Saved, Tail};
 
 const OLD_MAX: usize = 16;
-const LOOKS_MAX: usize = 8;
 const COPIES_MAX: usize = 64;
 
 /// What to follow and how.
@@ -457,15 +456,12 @@ impl<F: Files> Follower<F> {
 
     /// Reads the old files to their ends and the live one as far as the budget goes.
     fn read(&mut self, path: &Path, follow: &mut Follow<F::Handle>, now: Timestamp, sink: &mut dyn Sink) -> bool {
-        let mut more = false;
         let line_max = self.rules.line_max;
         let mut at = 0;
         while let Some(old) = follow.old.get_mut(at) {
             match looks(path, &mut old.tail, &mut self.buffer, line_max, sink, &mut follow.changed) {
-                Ok(Look::More) => {
-                    more = true;
-                    at += 1;
-                }
+                // A checkpoint first, then on with it.
+                Ok(Look::More) => return true,
                 Ok(Look::End { .. }) => {
                     // Not before patterns were looked up again: it may have become another followed path, which takes it over as it is.
                     let looked_up = self.scanned_at.is_some_and(|at| at > old.since);
@@ -486,9 +482,6 @@ impl<F: Files> Follower<F> {
             }
         }
         // Lines of the live file wait for those before them only while there is a backlog in an old one.
-        if more {
-            return true;
-        }
         let Some(live) = &mut follow.live else { return false };
         match looks(path, live, &mut self.buffer, line_max, sink, &mut follow.changed) {
             Ok(Look::More) => true,
@@ -552,16 +545,10 @@ fn looks<H: Handle>(
     sink: &mut dyn Sink,
     changed: &mut bool,
 ) -> io::Result<Look> {
-    let mut last = Look::End { advanced: false };
-    for _ in 0..LOOKS_MAX {
-        let before = (tail.mark.offset, tail.mark.head_len);
-        last = tail.look(buffer, line_max, &mut |line| give(path, &line, sink))?;
-        *changed |= before != (tail.mark.offset, tail.mark.head_len);
-        if last != Look::More {
-            break;
-        }
-    }
-    Ok(last)
+    let before = (tail.mark.offset, tail.mark.head_len);
+    let look = tail.look(buffer, line_max, &mut |line| give(path, &line, sink))?;
+    *changed |= before != (tail.mark.offset, tail.mark.head_len);
+    Ok(look)
 }
 
 fn finish<H: Handle>(path: &Path, old: &mut Old<H>, buffer: &mut [u8], line_max: usize, sink: &mut dyn Sink) {
