@@ -79,16 +79,8 @@ pub fn collector_at(data: &Path, link: &str, register: &Path, [console, agents, 
         .arg(root().join("config/mappings"))
         .arg("--register")
         .arg(register)
-        .args([
-            "--listen",
-            "127.0.0.1:0",
-            "--link-listen",
-            &format!("{link}:0"),
-            "--enrol-listen",
-            &format!("{link}:0"),
-            "--advertise",
-            link,
-        ])
+        .args(["--listen", &format!("127.0.0.1:{console}"), "--link-listen", &format!("{link}:{agents}")])
+        .args(["--enrol-listen", &format!("{link}:{enrol}"), "--advertise", link])
         .args(["--bootstrap", "this-host"])
         .stdout(Stdio::piped())
         .stderr(log);
