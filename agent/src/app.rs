@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Listen};
 use crate::edge::Edge;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, Invitation};
 use crate::ledger::{Group, SpoolHandle};
 use crate::metrics::{self, Page};
 use crate::privilege::Rights;
@@ -43,15 +43,23 @@ const THREAD_STACK: usize = 512 * 1024;
 pub fn run(config: Config, reload: impl Fn() -> Result<Config, settings::Errors>) -> anyhow::Result<()> {
     let now = clock::now();
     let metrics = Metrics::new("vedette_agent");
-    make_folder(&config.agent.state).with_context(|| format!("cannot make {}; create it and give it to the agent's user", config.agent.state.display()))?;
+    make_folder(&config.agent.state)
+        .with_context(|| format!("cannot make {}; create it and give it to the agent's user", config.agent.state.display()))?;
 
     let folder = config.spool_folder();
     let (spool, recovery) = SpoolHandle::open(&folder, config.spool.bytes_max.0, now, &metrics)
         .with_context(|| format!("cannot open the spool in {}", folder.display()))?;
     tracing::info!(
-        epoch = recovery.epoch, waiting = recovery.records, torn_bytes = recovery.torn_bytes, damaged = recovery.damaged.len(), "spool is open"
+        epoch = recovery.epoch,
+        waiting = recovery.records,
+        torn_bytes = recovery.torn_bytes,
+        damaged = recovery.damaged.len(),
+        "spool is open"
     );
-    let committing = spawn("commit", { let spool = spool.clone(); move || spool.commit_loop() })?;
+    let committing = spawn("commit", {
+        let spool = spool.clone();
+        move || spool.commit_loop()
+    })?;
 
     let hub = Arc::new(Hub::new(&config, spool.clone(), metrics));
     tracing::info!(rights = %Rights::read().summary(), "rights of the process");
@@ -134,7 +142,11 @@ fn make_folder(path: &Path) -> std::io::Result<()> {
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK).spawn(body).with_context(|| format!("cannot start thread {name}"))
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(THREAD_STACK)
+        .spawn(body)
+        .with_context(|| format!("cannot start thread {name}"))
 }
 
 enum LinkState {
@@ -180,7 +192,12 @@ impl Hub {
             link: Mutex::new(LinkState::NotEnrolled("not enrolled".to_owned())),
             link_status: Arc::default(),
             seen: metrics.counters("sensor", "events", "events the sensors saw", &["sensor", "class"]),
-            lost: metrics.counters("sensor", "observations_lost", "observations that are gone; declared to the collector", &["sensor", "reason"]),
+            lost: metrics.counters(
+                "sensor",
+                "observations_lost",
+                "observations that are gone; declared to the collector",
+                &["sensor", "reason"],
+            ),
             faults: metrics.counters("sensor", "faults", "sensors that ended by an error or a panic", &["sensor"]),
             states: metrics.gauges("sensor", "subjects", "interfaces, files and folders by what is seen of them", &["sensor", "state"]),
             metrics,
@@ -308,7 +325,9 @@ impl Sensors {
             let name = kind.name();
             let wanted = config.section(*kind).ok().flatten();
             if let Some(at) = self.running.iter().position(|r| r.kind.name() == name) {
-                if wanted.as_ref() == self.running.get(at).map(|r| &r.section) && !self.running.get(at).is_some_and(|r| r.thread.is_finished()) {
+                if wanted.as_ref() == self.running.get(at).map(|r| &r.section)
+                    && !self.running.get(at).is_some_and(|r| r.thread.is_finished())
+                {
                     continue;
                 }
                 self.running.swap_remove(at).stop();
@@ -364,7 +383,8 @@ fn start(hub: Arc<Hub>, kind: &'static dyn SensorKind, section: &toml::Table) ->
             Ok(Ok(())) => {}
             Ok(Err(error)) => hub.fault(kind.name(), &chain(&error)),
             Err(panic) => {
-                let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("");
+                let what =
+                    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("");
                 intake.lost(Class::Critical, 1, "sensor_fault");
                 intake.flush();
                 hub.fault(kind.name(), &format!("fault in the program: {what}; reload or restart the agent, and report this"));
@@ -457,11 +477,10 @@ impl Output for Intake {
     }
 }
 
-/// Enrols this host with the line the collector gave.
-pub fn enroll(state: &Path, line: &str, replace: bool) -> Result<Identity, IdentityError> {
-    let invitation: identity::Invitation = line.parse().map_err(|error: identity::InvitationError| IdentityError::Tls(error.to_string()))?;
+/// Enrols this host with what the collector gave.
+pub fn enroll(state: &Path, invitation: &Invitation, replace: bool) -> Result<Identity, IdentityError> {
     make_folder(state).map_err(|source| IdentityError::File { what: "make", path: state.to_owned(), source })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| IdentityError::File { what: "start the runtime for", path: state.to_owned(), source })?;
-    runtime.block_on(identity::enrol(state, &invitation, replace))
+    runtime.block_on(identity::enrol(state, invitation, replace))
 }

@@ -125,7 +125,11 @@ impl Config {
         if let Some(path) = path {
             layers = layers.file(path);
         }
-        Self::from_layers(layers.environment(ENVIRONMENT, environment).flag("--state", "agent.state", state.map(|p| p.display().to_string())))
+        Self::from_layers(layers.environment(ENVIRONMENT, environment).flag(
+            "--state",
+            "agent.state",
+            state.map(|p| p.display().to_string()),
+        ))
     }
 
     pub fn from_layers(layers: Layers) -> Result<Self, Errors> {
@@ -229,14 +233,17 @@ listen = "127.0.0.1:9465"
 pub fn print() -> String {
     let mut out = format!("{HEAD}\n[edge]\n{}", edge::SAMPLE);
     for kind in SENSORS {
-        out.push_str(&format!("\n# {}\n[sensor.{}]\nenabled = true\n{}", kind.about(), kind.name(), kind.sample()));
+        let switch = if kind.sample().lines().any(|l| l.starts_with("enabled")) { "" } else { "enabled = true\n" };
+        out.push_str(&format!("\n# {}\n[sensor.{}]\n{switch}{}", kind.about(), kind.name(), kind.sample()));
     }
     out
 }
 
 /// The field reference as Markdown.
 pub fn print_fields() -> String {
-    let mut out = String::from("# Fields of events\n\nPrinted by `vedette-agent print fields`. Home `OCSF` are attribute paths of OCSF 1.8; `Vedette` are ours and are exported under `unmapped`.\n\n| no | field | shape | home | meaning | sensors |\n|---|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "# Fields of events\n\nPrinted by `vedette-agent print fields`. Home `OCSF` are attribute paths of OCSF 1.8; `Vedette` are ours and are exported under `unmapped`.\n\n| no | field | shape | home | meaning | sensors |\n|---|---|---|---|---|---|\n",
+    );
     for field in event::Field::all() {
         let sensors: Vec<&str> = SENSORS.iter().filter(|k| k.fields().contains(&field)).map(|k| k.name()).collect();
         out.push_str(&format!(

@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn what_comes_in_goes_out_or_is_counted_with_its_reason() {
         let rule = |category: &str, one_in| RuleConfig { category: category.into(), one_in, ..RuleConfig::default() };
-        let (mut edge, metrics) = edge(&Config { bulk_per_second: 100, rule: vec![rule("noise", 0), rule("web", 10)], ..Config::default() });
+        let (mut edge, metrics) =
+            edge(&Config { bulk_per_second: 100, rule: vec![rule("noise", 0), rule("web", 10)], ..Config::default() });
         let mut out = 0u64;
         for n in 0..6_000u64 {
             let category = ["noise", "web", "flow"][(n % 3) as usize];
@@ -167,7 +168,8 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_neither_opens_the_gate_nor_shuts_it() {
         let (mut edge, _) = edge(&Config { normal_per_second: 10, ..Config::default() });
-        let mut pass = |secs: i64, n: usize| (0..n).filter(|_| edge.pass(Class::Normal, event("a"), Timestamp::from_secs(secs)).is_some()).count();
+        let mut pass =
+            |secs: i64, n: usize| (0..n).filter(|_| edge.pass(Class::Normal, event("a"), Timestamp::from_secs(secs)).is_some()).count();
         assert_eq!((pass(1_000_000, 50), pass(0, 50), pass(1, 50), pass(2_000_000, 50)), (10, 0, 10, 10));
     }
 }

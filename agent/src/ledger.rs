@@ -15,7 +15,8 @@ use telemetry::{Counter, Counters, Gauge, Gauges, Histogram, Metrics, Repeated};
 use crate::clock;
 use crate::sensor::LedgerRow;
 use crate::uplink::{Source, SourceError};
-use wire::{Mark, Marks};
+use wire::Mark;
+use wire::link::Marks;
 
 /// Longest time an event that is not critical waits for the disk.
 const COMMIT_WAIT: Duration = Duration::from_millis(50);
@@ -110,12 +111,21 @@ impl SpoolHandle {
         let meters = Meters {
             appended: metrics.counters("spool", "records_appended", "records written to the spool", &["class"]),
             refused: metrics.counter("spool", "records_refused", "records the spool could not take; declared lost"),
-            checkpoints_refused: metrics.counter("spool", "checkpoints_refused", "positions the spool could not take; read again after a restart"),
+            checkpoints_refused: metrics.counter(
+                "spool",
+                "checkpoints_refused",
+                "positions the spool could not take; read again after a restart",
+            ),
             commits: metrics.counter("spool", "commits", "commits to disk"),
             commit_failures: metrics.counter("spool", "commit_failures", "commits the disk refused; tried again"),
             commit_seconds: metrics.histogram("spool", "commit_seconds", "time a commit takes", &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0]),
             bytes: metrics.gauge("spool", "bytes", "bytes of all files of the spool"),
-            ledger: metrics.gauges("ledger", "records", "account of each class: produced = acknowledged + spooled + lost", &["class", "state"]),
+            ledger: metrics.gauges(
+                "ledger",
+                "records",
+                "account of each class: produced = acknowledged + spooled + lost",
+                &["class", "state"],
+            ),
         };
         let shared = Shared {
             spool: Mutex::new(spool),
@@ -171,7 +181,11 @@ impl SpoolHandle {
         if !group.checkpoints.is_empty() {
             let mut newest = self.shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
             for (key, value) in group.checkpoints.drain(..) {
-                if value.is_empty() { newest.remove(&key) } else { newest.insert(key, value) };
+                if value.is_empty() {
+                    newest.remove(&key)
+                } else {
+                    newest.insert(key, value)
+                };
             }
         }
         group.clear();
@@ -267,7 +281,8 @@ impl SpoolHandle {
         let meters = &self.shared.meters;
         for class in Class::ALL {
             let row = self.ledger(class);
-            for (state, n) in [("produced", row.produced), ("acknowledged", row.acknowledged), ("spooled", row.spooled), ("lost", row.lost)] {
+            for (state, n) in [("produced", row.produced), ("acknowledged", row.acknowledged), ("spooled", row.spooled), ("lost", row.lost)]
+            {
                 meters.ledger.with(&[class.name(), state]).set_int(n);
             }
         }

@@ -72,7 +72,8 @@ impl Rights {
 
     /// What it has and has no use for; names where there are any.
     pub fn excess(&self) -> Vec<String> {
-        let name = |n: u8| NAMES.iter().find(|(number, _)| *number == n).map_or_else(|| format!("capability {n}"), |(_, name)| (*name).to_owned());
+        let name =
+            |n: u8| NAMES.iter().find(|(number, _)| *number == n).map_or_else(|| format!("capability {n}"), |(_, name)| (*name).to_owned());
         (0..64).filter(|n| self.has(*n) && !USED.contains(n)).map(name).collect()
     }
 
@@ -96,7 +97,8 @@ mod tests {
 
     #[test]
     fn the_hardened_unit_leaves_two_rights() {
-        let status = "Name:\tx\nUid:\t990\t990\t990\t990\nCapEff:\t0000000000002004\nCapBnd:\t0000000000002004\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let status =
+            "Name:\tx\nUid:\t990\t990\t990\t990\nCapEff:\t0000000000002004\nCapBnd:\t0000000000002004\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         let rights = Rights::parse(status);
         assert_eq!(rights, Rights { uid: 990, effective: 0x2004, bounding: 0x2004, no_new_privileges: true, seccomp: 2 });
         assert!(rights.has(NET_RAW) && rights.reads_all() && rights.excess().is_empty());
