@@ -62,7 +62,10 @@ impl<D: Disk> SharedSpool<D> {
     }
 }
 
-impl<D: Disk + Send + 'static> Source for SharedSpool<D> {
+impl<D: Disk + Send + 'static> Source for SharedSpool<D>
+where
+    D::File: Send,
+{
     fn read(&self, class: Class, after: Mark, bytes_max: usize) -> Result<Vec<Record>, SourceError> {
         self.lock()
             .read(class as u8, Position::new(after.epoch.0, after.seq), bytes_max)
