@@ -30,6 +30,18 @@ pub struct Defect {
     pub offset: u64,
 }
 
+impl std::fmt::Display for Defect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self.name {
+            "cut" => "the file ends within a record",
+            "oversize" => "a record claims more than 4 MiB",
+            "read_error" => "the file cannot be read any further",
+            _ => "malformed",
+        };
+        write!(f, "{what}, at byte {}", self.offset)
+    }
+}
+
 /// A capture file.
 pub struct FileSource<'r> {
     name: String,
