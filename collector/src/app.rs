@@ -29,7 +29,7 @@ use crate::pipeline::{Order, Pipeline, PipelineMetrics};
 use crate::register::Register;
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
 use crate::store::desk::TokenRow;
-use crate::store::{DeskStore, DiskStore, DiskStoreConfig, EventStore, Frame, SqliteDesk, Wal, WalConfig, WalError};
+use crate::store::{DeskStore, DiskConfig, DiskStore, EventStore, Frame, SqliteDesk, Wal, WalConfig, WalError};
 
 /// What a first run wants printed as one line of JSON: addresses, a first login, a token, an enrolment string for a host of this unit.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
 
     // Stores, then the log that feeds them.
     let desk: Arc<dyn DeskStore> = Arc::new(SqliteDesk::open(&config.data.join("desk.db")).context("the desk's database")?);
-    let events = Arc::new(DiskStore::open(&config.data.join("events"), disk_config(&config)).context("the event store")?);
+    let events = Arc::new(DiskStore::open(disk_config(&config)).context("the event store")?);
     let begin_at = desk.engine()?.position.max(events.durable());
     let wal_config = WalConfig { segment_bytes: config.store.wal_segment.0, begin_at, ..WalConfig::default() };
     let (wal, recovery) = Wal::open(&config.data.join("wal"), wal_config).context("the write-ahead log")?;
@@ -183,8 +183,14 @@ fn authority_config(config: &Config, listeners: &Listeners) -> Result<AuthorityC
     Ok(AuthorityConfig { dir: config.data.join("authority"), advertise, link_port: listeners.link.local_addr()?.port(), names: config.link.names.clone(), ..AuthorityConfig::default() })
 }
 
-fn disk_config(config: &Config) -> DiskStoreConfig {
-    DiskStoreConfig { segment_rows: config.store.segment_rows, segment_age: config.store.segment_age.0, retention_ns: config.store.retention.as_ns(), ..DiskStoreConfig::default() }
+fn disk_config(config: &Config) -> DiskConfig {
+    let days = u32::try_from(config.store.retention.0.as_secs() / 86_400).unwrap_or(u32::MAX).max(1);
+    DiskConfig {
+        seal_rows: config.store.segment_rows,
+        seal_every: config.store.segment_age.0,
+        retention_days: Class::ALL.into_iter().map(|class| (class, days)).collect(),
+        ..DiskConfig::new(config.data.join("events"))
+    }
 }
 
 fn engine_options(config: &Config) -> EngineOptions {

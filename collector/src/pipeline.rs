@@ -27,7 +27,7 @@ use crate::outbox::Outbox;
 use crate::register::Register;
 use crate::serve::Board;
 use crate::store::desk::Step;
-use crate::store::{DeskStore, EventStore, Frame, Offset, Scope, Wal, WalReader};
+use crate::store::{DeskStore, EventStore, Frame, Offset, Scope, StoreError, Wal, WalReader};
 
 const GROUP_FRAMES: usize = 64;
 const GROUP_EVENTS: usize = 8_192;
@@ -170,7 +170,7 @@ impl Pipeline {
             self.metrics.events.add(tally.events);
             self.metrics.damaged.add(tally.damaged);
             self.metrics.declared_lost.add(tally.declared_lost);
-            self.events.append(entry.next, &decoded)?;
+            self.store(entry.next, &decoded)?;
             self.board.observe(&decoded, entry.frame.received);
             group.received = group.received.max(Some(entry.frame.received));
             group.frames += 1;
@@ -179,6 +179,19 @@ impl Pipeline {
             }
         }
         Ok(group)
+    }
+
+    /// Hands events to the store; while its disk refuses, the engine waits here and the log holds what comes.
+    fn store(&self, next: Offset, events: &[Arc<Event>]) -> Result<(), PipelineError> {
+        loop {
+            match self.events.append(next, events) {
+                Err(StoreError::Behind) if !self.stop.load(Ordering::Acquire) => {
+                    warn!("event store is behind, waiting for its disk");
+                    std::thread::park_timeout(Duration::from_secs(1));
+                }
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// A new agent joins the unit it was enrolled for.
@@ -218,7 +231,7 @@ impl Pipeline {
             };
             self.metrics.changes.with(&[word]).inc();
         }
-        self.outbox.publish(&outcome.changes, &saved);
+        self.outbox.send(&saved);
         Ok(())
     }
 
