@@ -43,8 +43,8 @@ const THREAD_STACK: usize = 512 * 1024;
 pub fn run(config: Config, reload: impl Fn() -> Result<Config, settings::Errors>) -> anyhow::Result<()> {
     let now = clock::now();
     let metrics = Metrics::new("vedette_agent");
-    make_folder(&config.agent.state)
-        .with_context(|| format!("cannot make {}; create it and give it to the agent's user", config.agent.state.display()))?;
+    make_folder(&config.state)
+        .with_context(|| format!("cannot make {}; create it and give it to the agent's user", config.state.display()))?;
 
     let folder = config.spool_folder();
     let (spool, recovery) = SpoolHandle::open(&folder, config.spool.bytes_max.0, now, &metrics)
@@ -104,7 +104,7 @@ pub fn run(config: Config, reload: impl Fn() -> Result<Config, settings::Errors>
 
 /// The uplink: waits for an identity, then sends until told to leave.
 async fn link(config: Config, hub: Arc<Hub>, spool: SpoolHandle, mut leaving: tokio::sync::watch::Receiver<bool>) {
-    let state = config.agent.state.clone();
+    let state = config.state.clone();
     let mut told = false;
     let identity = loop {
         match Identity::load(&state) {
@@ -177,11 +177,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Hub {
     fn new(config: &Config, spool: SpoolHandle, metrics: Metrics) -> Self {
-        let hostname = match config.agent.hostname.as_str() {
+        let hostname = match config.hostname.as_str() {
             "" => std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
             name => name.to_owned(),
         };
-        let collector = match (config.collector.address.as_str(), Identity::load(&config.agent.state)) {
+        let collector = match (config.collector.address.as_str(), Identity::load(&config.state)) {
             ("", Ok(identity)) => identity.collector,
             (address, _) => address.to_owned(),
         };
@@ -202,7 +202,7 @@ impl Hub {
             states: metrics.gauges("sensor", "subjects", "interfaces, files and folders by what is seen of them", &["sensor", "state"]),
             metrics,
             hostname,
-            own_paths: vec![config.agent.state.clone()],
+            own_paths: vec![config.state.clone()],
             collector,
         }
     }

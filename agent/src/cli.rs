@@ -60,7 +60,7 @@ struct Where {
     /// Configuration file; without it /etc/vedette/agent.toml if there is one, else the defaults
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
-    /// State folder (identity, spool), in place of agent.state
+    /// State folder (identity, spool), in place of `state`
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 }
@@ -223,7 +223,7 @@ fn enroll(place: &Where, line: &str, replace: bool) -> Exit {
             return Exit::BadInput;
         }
     };
-    match app::enroll(&config.agent.state, &invitation, replace) {
+    match app::enroll(&config.state, &invitation, replace) {
         Ok(identity) => {
             say(&format!("enrolled as agent {}; collector {}", identity.agent, identity.collector));
             Exit::Ok

@@ -16,10 +16,11 @@ pub const STATE_PATH: &str = "/var/lib/vedette-agent";
 /// Environment variables that begin with this and two underscores set a key: `VEDETTE_AGENT__SPOOL__BYTES_MAX`.
 pub const ENVIRONMENT: &str = "VEDETTE_AGENT";
 
-#[derive(Debug, Clone, Deserialize, PartialEq, Default)]
+#[derive(Debug, Clone, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub agent: AgentConfig,
+    pub state: PathBuf,
+    pub hostname: String,
     pub log: LogConfig,
     pub collector: CollectorConfig,
     pub spool: SpoolConfig,
@@ -29,16 +30,18 @@ pub struct Config {
     pub sensor: BTreeMap<String, toml::Table>,
 }
 
-#[derive(Debug, Clone, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub struct AgentConfig {
-    pub state: PathBuf,
-    pub hostname: String,
-}
-
-impl Default for AgentConfig {
+impl Default for Config {
     fn default() -> Self {
-        Self { state: STATE_PATH.into(), hostname: String::new() }
+        Self {
+            state: STATE_PATH.into(),
+            hostname: String::new(),
+            log: LogConfig::default(),
+            collector: CollectorConfig::default(),
+            spool: SpoolConfig::default(),
+            metrics: MetricsConfig::default(),
+            edge: edge::Config::default(),
+            sensor: BTreeMap::new(),
+        }
     }
 }
 
@@ -125,11 +128,7 @@ impl Config {
         if let Some(path) = path {
             layers = layers.file(path);
         }
-        Self::from_layers(layers.environment(ENVIRONMENT, environment).flag(
-            "--state",
-            "agent.state",
-            state.map(|p| p.display().to_string()),
-        ))
+        Self::from_layers(layers.environment(ENVIRONMENT, environment).flag("--state", "state", state.map(|p| p.display().to_string())))
     }
 
     pub fn from_layers(layers: Layers) -> Result<Self, Errors> {
@@ -141,8 +140,8 @@ impl Config {
     fn problems(&self, document: &Document) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut say = |key: &str, message: String| problems.push(document.problem(key, message));
-        if !self.agent.state.is_absolute() {
-            say("agent.state", format!("value \"{}\": a path that begins with a slash", self.agent.state.display()));
+        if !self.state.is_absolute() {
+            say("state", format!("value \"{}\": a path that begins with a slash", self.state.display()));
         }
         if self.spool.bytes_max.0 < spool::BYTES_MIN {
             say("spool.bytes_max", format!("value {}: at least {}", self.spool.bytes_max, Bytes(spool::BYTES_MIN)));
@@ -196,7 +195,7 @@ impl Config {
     }
 
     pub fn spool_folder(&self) -> PathBuf {
-        self.agent.state.join("spool")
+        self.state.join("spool")
     }
 }
 
@@ -204,7 +203,6 @@ const HEAD: &str = r#"# Vedette agent. Every key stands here with its default; a
 # Printed by `vedette-agent print config`, checked by `vedette-agent check`. A key can also be set by an environment variable:
 # VEDETTE_AGENT__SPOOL__BYTES_MAX="1 GiB" sets spool.bytes_max. Sizes: "64 MiB", "500 kB". Times: "250 ms", "5 s", "10 min".
 
-[agent]
 # Identity, spool and baselines; only the agent's user may read it.
 state = "/var/lib/vedette-agent"
 # Name of this host in its events; empty takes the kernel's.

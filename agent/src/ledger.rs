@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use telemetry::{Counter, Counters, Gauge, Gauges, Histogram, Metrics, Repeated};
+use telemetry::{Counter, Gauge, Gauges, Histogram, Metrics, Repeated};
 
 use crate::clock;
 use crate::sensor::LedgerRow;
@@ -49,7 +49,7 @@ struct Wish {
 }
 
 struct Meters {
-    appended: Counters,
+    appended: [Counter; 3],
     refused: Counter,
     checkpoints_refused: Counter,
     commits: Counter,
@@ -108,8 +108,9 @@ impl SpoolHandle {
         })?;
         let config = Config { pending_bytes_max: PENDING_BYTES, ..Config::sized(bytes_max) };
         let (spool, recovery) = Spool::open(disk, config, u64::try_from(now.secs()).unwrap_or(0))?;
+        let appended = metrics.counters("spool", "records_appended", "records written to the spool", &["class"]);
         let meters = Meters {
-            appended: metrics.counters("spool", "records_appended", "records written to the spool", &["class"]),
+            appended: Class::ALL.map(|class| appended.with(&[class.name()])),
             refused: metrics.counter("spool", "records_refused", "records the spool could not take; declared lost"),
             checkpoints_refused: metrics.counter(
                 "spool",
@@ -162,7 +163,7 @@ impl SpoolHandle {
                 let payload = group.bytes.get(start..*end).unwrap_or(&[]);
                 start = *end;
                 match spool.append(*class as u8, *time_ns, payload) {
-                    Ok(_) => self.shared.meters.appended.with(&[class.name()]).inc(),
+                    Ok(_) => self.shared.meters.appended.get(*class as usize).into_iter().for_each(Counter::inc),
                     Err(_) => self.shared.meters.refused.inc(),
                 }
                 urgent |= *class == Class::Critical;

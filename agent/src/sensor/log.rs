@@ -10,10 +10,13 @@ pub mod tail;
 mod tests;
 
 use event::{Class, Field, Timestamp, Value, field};
+use notify::event::ModifyKind;
 use notify::{EventKind, RecursiveMode, Watcher};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
@@ -158,6 +161,7 @@ struct LogSensor {
     hostname: String,
     bell: Bell,
     lines: u64,
+    eager_at: Option<Timestamp>,
 }
 
 impl LogSensor {
@@ -173,13 +177,26 @@ impl LogSensor {
             own: host.own_paths.clone(),
         };
         let bell = Bell::hang(&config.paths);
-        Self { follower: Follower::new(HostFiles, rules, &host.checkpoints), hostname: host.hostname.clone(), bell, config, lines: 0 }
+        Self {
+            follower: Follower::new(HostFiles, rules, &host.checkpoints),
+            hostname: host.hostname.clone(),
+            bell,
+            config,
+            lines: 0,
+            eager_at: None,
+        }
     }
 }
 
 impl Sensor for LogSensor {
     fn poll(&mut self, now: Timestamp, wait: Duration, out: &mut dyn Output) -> Result<(), SensorError> {
         let before = self.lines;
+        // A name that came or went may be one we wait for; but not oftener than once a second.
+        let eager = self.eager_at.is_none_or(|at| now.since(at) >= event::SECOND_NS || now < at);
+        if eager && self.bell.names_changed.swap(false, Ordering::Relaxed) {
+            self.eager_at = Some(now);
+            self.follower.rescan_soon();
+        }
         let mut sink = Lines {
             out,
             now,
@@ -298,6 +315,8 @@ fn utc_offset(now: Timestamp) -> i32 {
 /// looks come by time alone.
 struct Bell {
     rings: Receiver<()>,
+    /// A file was made, renamed or removed in a followed folder.
+    names_changed: Arc<AtomicBool>,
     /// Held so that waiting on `rings` never ends early for want of a sender.
     _sender: SyncSender<()>,
     never: Receiver<()>,
@@ -310,7 +329,14 @@ impl Bell {
         let (sender, rings) = sync_channel(1);
         let (never_sender, never) = channel();
         let ring = sender.clone();
+        let names_changed = Arc::new(AtomicBool::new(false));
+        let flag = names_changed.clone();
         let handler = move |result: notify::Result<notify::Event>| {
+            let named =
+                |kind: &EventKind| matches!(kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+            if result.as_ref().is_ok_and(|e| named(&e.kind) || e.need_rescan()) {
+                flag.store(true, Ordering::Relaxed);
+            }
             // Opening and reading, which others do all the time, is no change.
             if !result.as_ref().is_ok_and(|e| matches!(e.kind, EventKind::Access(_))) {
                 let _ = ring.try_send(());
@@ -323,7 +349,7 @@ impl Bell {
                 let _ = watcher.watch(&folder, RecursiveMode::NonRecursive);
             }
         }
-        Self { rings, _sender: sender, never, _never: never_sender, _watcher: watcher }
+        Self { rings, names_changed, _sender: sender, never, _never: never_sender, _watcher: watcher }
     }
 
     fn wait(&self, wait: Duration) {
