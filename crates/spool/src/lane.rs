@@ -81,7 +81,7 @@ pub struct Lane<F> {
     /// The last segment, open for appending.
     pub active: Option<F>,
     pub holes: VecDeque<Hole>,
-    /// Holes the control log does not have yet.
+    /// Holes the control log does not have yet; few, since neighbours join and each commit clears them.
     pub fresh_holes: Vec<Hole>,
     /// Encoded records that are in no file yet.
     pub pending: Vec<u8>,
@@ -160,20 +160,14 @@ impl<F> Lane<F> {
 
     /// Numbers that are gone from now on. Neighbours with the same reason are one hole.
     pub fn add_hole(&mut self, hole: Hole) {
-        if self.fresh_holes.len() < HOLES_MAX {
+        if !joined(self.fresh_holes.last_mut(), &hole) {
             self.fresh_holes.push(hole.clone());
         }
         self.remember_hole(hole);
     }
 
     pub fn remember_hole(&mut self, hole: Hole) {
-        if let Some(back) = self.holes.back_mut()
-            && back.epoch == hole.epoch
-            && back.reason == hole.reason
-            && hole.first <= back.last + 1
-            && hole.first >= back.first
-        {
-            back.last = back.last.max(hole.last);
+        if joined(self.holes.back_mut(), &hole) {
             return;
         }
         self.holes.push_back(hole);
@@ -244,6 +238,16 @@ impl<F> Lane<F> {
         }
         self.holes.retain(|h| Position::new(h.epoch, h.last) > cursor);
     }
+}
+
+/// True if the hole is now a part of the one before it.
+fn joined(back: Option<&mut Hole>, hole: &Hole) -> bool {
+    let Some(back) = back.filter(|b| b.epoch == hole.epoch && b.reason == hole.reason) else { return false };
+    let touches = hole.first >= back.first && hole.first <= back.last + 1;
+    if touches {
+        back.last = back.last.max(hole.last);
+    }
+    touches
 }
 
 /// What a record in memory says of itself; written by us, so not verified.

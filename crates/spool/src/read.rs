@@ -1,5 +1,6 @@
 //! Reading for sending: committed records in order, every missing number declared, whatever the disk has done meanwhile.
 
+use crate::control::Hole;
 use crate::lane::Reader;
 use crate::record::{self, GAP, HEAD_BYTES, Owner};
 use crate::spool::{Spool, fail};
@@ -47,7 +48,13 @@ impl<D: Disk> Spool<D> {
                 Some((_, first)) => first - 1,
                 None => last,
             };
-            next = self.declare_gap(n, epoch, next, gap_until.min(last), &mut out) + 1;
+            let gap_until = gap_until.min(last);
+            // An eviction that is not on disk yet could be undone by a crash: what was told as gone would be there again.
+            let unsaved = |h: &Hole| h.epoch == epoch && h.reason == "evicted" && h.first <= gap_until && h.last >= next;
+            if self.lanes[n].fresh_holes.iter().any(unsaved) {
+                return Ok(out);
+            }
+            next = self.declare_gap(n, epoch, next, gap_until, &mut out) + 1;
         }
         Ok(out)
     }
