@@ -181,8 +181,7 @@ impl Engine {
             rest = tail;
             Some(head)
         };
-        let (windows, desk, watch) =
-            part().and_then(|w| Some((w, part()?, part()?))).ok_or_else(|| bad("ends early"))?;
+        let (windows, desk, watch) = part().and_then(|w| Some((w, part()?, part()?))).ok_or_else(|| bad("ends early"))?;
         let desk = Desk::load(DeskLimits::default(), desk).map_err(|e| EngineError(e.to_string()))?;
         let mut watch: Watch = serde_json::from_slice(watch).map_err(|_| bad("the watch is unreadable"))?;
         self.windows.load(windows, now).map_err(|e| EngineError(e.to_string()))?;

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::store::Network;
 use event::AgentId;
 use serde::{Deserialize, Serialize};
-use crate::store::Network;
 
 /// A unit (单位): a tenant of the city.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,9 +107,8 @@ pub struct Register {
 impl Register {
     pub fn load(path: &Path) -> Result<Self, RegisterError> {
         let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            RegisterError(format!("{origin}: cannot be read: {e}; copy config/register.toml there or name another file"))
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| RegisterError(format!("{origin}: cannot be read: {e}; copy config/register.toml there or name another file")))?;
         Self::parse(&text, &origin)
     }
 

@@ -148,7 +148,8 @@ impl Watch {
             .with(field::STATUS_DETAIL, what);
         event.severity = severity;
         // Agent 0 is the collector itself. Both numbers only rise, so an id is not given twice even if the state is lost.
-        event.id = EventId { agent: AgentId(0), epoch: Epoch(u64::try_from(now.secs()).unwrap_or(0)), class: Class::Critical, seq: self.made };
+        event.id =
+            EventId { agent: AgentId(0), epoch: Epoch(u64::try_from(now.secs()).unwrap_or(0)), class: Class::Critical, seq: self.made };
         if let Some(watched) = self.agents.get(&agent.0) {
             for (number, text) in &watched.facts {
                 if let Some(field) = Field::from_number(*number) {
@@ -234,7 +235,9 @@ mod tests {
     }
 
     fn said(out: &mut Vec<Arc<Event>>) -> Vec<String> {
-        out.drain(..).map(|e| format!("{} {}{}", e.source.service.as_deref().unwrap(), e.text(field::STATUS_DETAIL), e.text(field::LEDGER_CLASS))).collect()
+        out.drain(..)
+            .map(|e| format!("{} {}{}", e.source.service.as_deref().unwrap(), e.text(field::STATUS_DETAIL), e.text(field::LEDGER_CLASS)))
+            .collect()
     }
 
     #[test]
