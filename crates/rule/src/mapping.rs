@@ -24,9 +24,10 @@ use serde::Deserialize;
 
 use crate::document::Place;
 use crate::error::{RuleError, nearest};
+use crate::files::read_sources;
 use crate::read;
 use crate::scalar::{HEADER, Header};
-use crate::set::{Source, read_sources};
+use crate::set::Source;
 
 /// What `config/mappings/*.yml` say. An event's own field name always wins over a mapped one.
 #[derive(Debug, Clone, Default)]

@@ -392,8 +392,8 @@ impl<'s, 'e> Looker<'s, 'e> {
 }
 
 /// The first test that holds, or the first if all have to and do.
-fn pick(predicate: &Predicate, mut holds: impl FnMut(&Test) -> bool) -> Option<usize> {
-    if predicate.all { predicate.tests.iter().all(holds).then_some(0) } else { predicate.tests.iter().position(|t| holds(t)) }
+fn pick(predicate: &Predicate, holds: impl FnMut(&Test) -> bool) -> Option<usize> {
+    if predicate.all { predicate.tests.iter().all(holds).then_some(0) } else { predicate.tests.iter().position(holds) }
 }
 
 fn compare(operator: crate::correlation::Operator, order: std::cmp::Ordering) -> bool {

@@ -122,7 +122,7 @@ pub(crate) fn fold(c: char) -> char {
 #[derive(Debug, Clone)]
 pub(crate) enum Pattern {
     Equals(Box<str>),
-    Contains(memmem::Finder<'static>),
+    Contains(Box<memmem::Finder<'static>>),
     Starts(Box<str>),
     Ends(Box<str>),
     /// Any text at all (`*`).
@@ -159,7 +159,7 @@ impl Pattern {
             [Piece::Text(t)] => Self::Equals(t.as_str().into()),
             [Piece::Text(t), Piece::Any] => Self::Starts(t.as_str().into()),
             [Piece::Any, Piece::Text(t)] => Self::Ends(t.as_str().into()),
-            [Piece::Any, Piece::Text(t), Piece::Any] => Self::Contains(memmem::Finder::new(t.as_bytes()).into_owned()),
+            [Piece::Any, Piece::Text(t), Piece::Any] => Self::Contains(Box::new(memmem::Finder::new(t.as_bytes()).into_owned())),
             all => Self::Glob(Glob {
                 segments: all.split(|p| *p == Piece::Any).filter(|s| !s.is_empty()).map(<[Piece]>::to_vec).collect(),
                 from_start: all.first() != Some(&Piece::Any),
