@@ -21,6 +21,7 @@ use crate::error::{RuleError, nearest};
 pub(crate) const FILE_BYTES_MAX: usize = 8 << 20;
 const CONDITION_BYTES_MAX: usize = 8 * 1024;
 const CONDITION_DEPTH_MAX: usize = 64;
+const NOTS_MAX: usize = 256;
 const LABEL_CHARS_MAX: usize = 80;
 
 /// Every document of a file, each read or refused by itself.
@@ -151,35 +152,34 @@ fn source(place: &Place, category: Option<&str>, product: Option<&str>, service:
     Ok(LogSource::owned(product, category, service))
 }
 
-/// The parser's grammar recurses over brackets and our tree over `not`: bounded before it sees them.
+/// The parser's grammar recurses over brackets and our tree over `not`: bounded before it sees them. What the text as a whole
+/// holds bounds what a condition in it can hold, unless characters are written as escapes; only then YAML is read for it.
 fn guard_conditions(place: &Place) -> Result<(), RuleError> {
-    let mut depth = 0usize;
-    let mut worst = 0usize;
-    let mut nots = 0usize;
-    let mut bytes = 0usize;
-    let mut inside = None;
-    for line in place.text.lines() {
-        let indent = line.len() - line.trim_start().len();
-        let bare = line.trim_start().trim_start_matches(['\'', '"', '-', ' ', '{']);
-        if inside.is_none_or(|i| indent <= i) && !line.trim().is_empty() {
-            // Written in one line with braces, a condition may stand anywhere.
-            inside = (bare.starts_with("condition") || line.contains("condition")).then_some(indent);
-            (depth, nots, bytes) = (0, 0, 0);
-        }
-        if inside.is_some() {
-            for c in line.chars() {
-                match c {
-                    '(' => depth += 1,
-                    ')' => depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-                worst = worst.max(depth);
-            }
-            nots += line.match_indices("not").count();
-            bytes += line.len();
-            if worst > CONDITION_DEPTH_MAX || nots > 4 * CONDITION_DEPTH_MAX || bytes > CONDITION_BYTES_MAX {
-                return Err(place.error(&["detection", "condition"], "the condition is too long or too deep", "split the rule"));
-            }
+    let count = |text: &str, word: &str| text.match_indices(word).take(CONDITION_BYTES_MAX).count();
+    let text = place.text.as_str();
+    let escaped = ["\\x", "\\u", "\\U"].iter().any(|e| text.contains(e));
+    if !escaped && count(text, "(") <= CONDITION_DEPTH_MAX && count(text, "not") <= NOTS_MAX && text.len() <= CONDITION_BYTES_MAX {
+        return Ok(());
+    }
+    // Not YAML: the parser says so with a better place.
+    let Ok(top) = serde_yaml_ng::from_str::<Yaml>(text) else { return Ok(()) };
+    let conditions = ["detection", "filter"].iter().filter_map(|k| top.get(k)?.get("condition"));
+    let texts = conditions.flat_map(|c| match c {
+        Yaml::Sequence(list) => list.iter().filter_map(Yaml::as_str).collect::<Vec<_>>(),
+        other => other.as_str().into_iter().collect(),
+    });
+    for condition in texts {
+        let mut depth = 0usize;
+        let deep = condition.bytes().any(|b| {
+            depth = match b {
+                b'(' => depth + 1,
+                b')' => depth.saturating_sub(1),
+                _ => depth,
+            };
+            depth > CONDITION_DEPTH_MAX
+        });
+        if deep || condition.len() > CONDITION_BYTES_MAX || count(condition, "not") > NOTS_MAX {
+            return Err(place.error(&["detection", "condition"], "the condition is too long or too deep", "split the rule"));
         }
     }
     Ok(())
