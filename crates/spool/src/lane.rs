@@ -199,7 +199,9 @@ impl<F> Lane<F> {
     /// Counts numbers of a segment as lost that were thought to be data, and remembers them.
     pub fn lose_in_segment(&mut self, index: u64, first: u64, last: u64, reason: &'static str) {
         let Some(segment) = self.segments.iter_mut().find(|s| s.index == index) else { return };
-        let (first, last) = (first.max(segment.first), last.min(segment.last));
+        // What is acknowledged is not lost, whatever became of its bytes.
+        let Some((from, to)) = segment.numbers_between(self.cursor, segment.end()) else { return };
+        let (first, last) = (first.max(from), last.min(to));
         if first > last {
             return;
         }

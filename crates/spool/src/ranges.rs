@@ -5,9 +5,6 @@
 pub struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -43,13 +40,6 @@ impl Ranges {
         let overlap = |r: &(u64, u64)| (r.1.min(last) + 1).saturating_sub(r.0.max(first));
         self.0.iter().skip(from).take_while(|r| r.0 <= last).map(overlap).sum()
     }
-
-    pub fn truncate(&mut self, last: u64) {
-        self.0.retain(|r| r.0 <= last);
-        if let Some(end) = self.0.last_mut() {
-            end.1 = end.1.min(last);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -71,8 +61,6 @@ mod tests {
                 assert_eq!(ranges.count_in(0, u64::MAX - 1), set.len() as u64);
                 assert!(ranges.0.windows(2).all(|w| w[0].1 + 1 < w[1].0), "{ranges:?}");
             }
-            ranges.truncate(20);
-            assert_eq!(ranges.count_in(0, 100), set.range(..=20).count() as u64);
         }
     }
 }

@@ -31,6 +31,8 @@ impl<D: Disk> Spool<D> {
             let segment = self.lanes[n].segments.iter().find(|s| s.epoch == epoch && s.last >= next);
             let gap_until = match segment.map(|s| (s.index, s.first)) {
                 Some((index, first)) if first <= next => match self.read_segment(n, index, next, last, bytes_max, &mut bytes, &mut out) {
+                    // No step forward: the answer is full.
+                    Ok(read) if read < next => return Ok(out),
                     Ok(read) => {
                         next = read + 1;
                         continue;
@@ -138,9 +140,7 @@ impl<D: Disk> Spool<D> {
                     continue;
                 }
                 let kind = match found.kind {
-                    GAP => {
-                        RecordKind::Gap { count: reader.seq + 1 - first, reason: record::gap_reason(found.payload).into() }
-                    }
+                    GAP => RecordKind::Gap { count: reader.seq + 1 - first, reason: record::gap_reason(found.payload).into() },
                     _ => RecordKind::Data(found.payload.to_vec()),
                 };
                 *bytes += HEAD_BYTES + found.payload.len();
@@ -148,8 +148,9 @@ impl<D: Disk> Spool<D> {
             }
             reader.offset += at as u64;
             if at == 0 {
-                // Only numbers past `upto`, or the answer is full.
-                if reader.seq < upto && out.is_empty() {
+                let full = out.len() >= RECORDS_MAX || (!out.is_empty() && *bytes >= bytes_max);
+                if !full {
+                    // The next record there is lies past `upto`.
                     reader.seq = self.missing(n, index, reader.seq, upto, next, out, segment_last);
                 }
                 break;

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::control::{Span, State};
+use crate::control::{Hole, Span, State};
 use crate::lane::{Lane, Segment};
 use crate::record::{self, CONTROL_LANE, Owner};
 use crate::spool::{Spool, fail};
@@ -21,6 +21,7 @@ const SPANS_MAX: usize = 1024;
 const DAMAGE_MAX: usize = 256;
 /// Unreadable blocks are read as zeros, so that a bad sector costs its records only.
 const BLOCK_BYTES: usize = 4096;
+const BLOCK_TRIES: u32 = 4;
 
 /// A name of ours.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,21 +110,23 @@ impl<D: Disk> Spool<D> {
         self.remove_doomed();
     }
 
-    /// The whole file; what cannot be read is zeros.
-    fn read_file(&mut self, name: &str) -> Result<(D::File, Vec<u8>, u64), IoError> {
+    /// The whole file; what cannot be read is zeros, and the file is then left as it is.
+    fn read_file(&mut self, name: &str) -> Result<Contents<D::File>, IoError> {
         let file = fail("open a file", self.disk.open(name))?;
         let size = fail("measure a file", self.disk.len(&file))?;
         // A file we did not write this long is not read past the length we could have given it.
         let mut bytes = vec![0; size.min(u64::from(self.config.segment_bytes).max(64 << 20)) as usize];
+        let mut whole = true;
         if self.disk.read_at(&file, 0, &mut bytes).is_err() {
             for (at, block) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
                 let offset = (at * BLOCK_BYTES) as u64;
-                if self.disk.read_at(&file, offset, block).is_err() && self.disk.read_at(&file, offset, block).is_err() {
+                if !(0..BLOCK_TRIES).any(|_| self.disk.read_at(&file, offset, block).is_ok()) {
                     block.fill(0);
+                    whole = false;
                 }
             }
         }
-        Ok((file, bytes, size))
+        Ok(Contents { file, bytes, size, whole })
     }
 
     fn read_control(&mut self, names: &[(String, Name)], recovery: &mut Recovery) -> Result<Log, IoError> {
@@ -132,19 +135,19 @@ impl<D: Disk> Spool<D> {
             .filter_map(|(name, parsed)| if let Name::Control { index, epoch } = parsed { Some((*index, *epoch, name)) } else { None })
             .collect();
         files.sort_unstable();
-        let mut log = Log { state: State::default(), found: false, clean: true };
+        let mut log = Log { state: State::default(), found: false, clean: true, epoch: 0 };
         for (_, epoch, name) in files {
-            let (_, bytes, size) = self.read_file(name)?;
+            let Contents { bytes, size, whole, .. } = self.read_file(name)?;
             self.control_older.push((name.clone(), size));
             let owner = Owner { lane: CONTROL_LANE, epoch };
-            let (mut at, mut seq, mut damaged) = (0, 0, false);
+            let (mut at, mut seq, mut damaged) = (0, 0, !whole);
             while let Some(found) = record::find(&bytes, at, owner, seq) {
                 damaged |= found.at != at || found.seq != seq + 1 || !log.state.apply(found.payload);
                 (at, seq) = (found.end, found.seq);
             }
             let rest = bytes.get(at..).is_none_or(record::is_zero);
             if seq > 0 {
-                log.clean = true;
+                (log.clean, log.epoch) = (true, epoch);
             }
             log.found |= seq > 0;
             // Garbage at the end may be the torn next record, or the last one damaged: no telling.
@@ -187,13 +190,14 @@ impl<D: Disk> Spool<D> {
                 None if *epoch == cursor.epoch => cursor.seq,
                 None => 0,
             };
-            let upto = if log.clean { committed } else { u64::MAX };
-            let (mut file, bytes, size) = self.read_file(name)?;
+            // Only the last life can have more than the log says; the ones before were bounded by the snapshot that followed.
+            let upto = if log.clean || *epoch < log.epoch { committed } else { u64::MAX };
+            let Contents { mut file, bytes, size, whole } = self.read_file(name)?;
             let walk = record::walk(&bytes, Owner { lane: n as u8, epoch: *epoch }, *first, upto.min(next_first - 1));
             let used = walk.bytes as u64;
             if walk.last == 0 {
                 let expected = committed >= *first && next_first > *first && Position::new(*epoch, *first) > cursor;
-                if expected && !record::is_zero(&bytes) {
+                if expected && !(whole && record::is_zero(&bytes)) {
                     // Kept aside until the next start, for whoever wants to look.
                     let _ = self.disk.rename(name, &format!("{name}.bad"));
                 } else {
@@ -204,7 +208,7 @@ impl<D: Disk> Spool<D> {
             }
             let torn = used_bytes(bytes.get(walk.bytes..).unwrap_or_default()) as u64;
             let mut segment_size = size;
-            if size > used && self.disk.set_len(&mut file, used).and_then(|()| self.disk.sync(&mut file)).is_ok() {
+            if whole && size > used && self.disk.set_len(&mut file, used).and_then(|()| self.disk.sync(&mut file)).is_ok() {
                 segment_size = used;
             }
             recovery.torn_bytes += torn;
@@ -256,6 +260,15 @@ impl<D: Disk> Spool<D> {
     }
 }
 
+/// A file as it was read.
+struct Contents<F> {
+    file: F,
+    bytes: Vec<u8>,
+    size: u64,
+    /// All of it could be read.
+    whole: bool,
+}
+
 /// What the control log said.
 struct Log {
     state: State,
@@ -263,6 +276,8 @@ struct Log {
     found: bool,
     /// It ends where it should: the last commit record is known to be the last.
     clean: bool,
+    /// Of its newest file with a good record.
+    epoch: u64,
 }
 
 /// Bytes up to the last one that is not zero.
@@ -283,6 +298,7 @@ impl<F> Lane<F> {
         if recovery.damaged.len() < DAMAGE_MAX {
             recovery.damaged.push(Damage { file: file.to_owned(), lane: self.id, epoch, first, last });
         }
+        self.remember_hole(Hole { epoch, first, last, reason: "damaged".into() });
     }
 
     /// The same for numbers between segments and after the last one.
@@ -313,7 +329,6 @@ impl From<IoError> for OpenError {
         Self::Io { what: e.what, source: e.source }
     }
 }
-
 
 #[cfg(test)]
 mod tests {

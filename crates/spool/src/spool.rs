@@ -123,9 +123,8 @@ impl<D: Disk> Spool<D> {
 
     /// True if `commit` has something to do.
     pub fn is_dirty(&self) -> bool {
-        let lane = |l: &Lane<D::File>| {
-            !l.pending.is_empty() || l.end() != l.committed || l.cursor != l.cursor_saved || !l.fresh_holes.is_empty()
-        };
+        let lane =
+            |l: &Lane<D::File>| !l.pending.is_empty() || l.end() != l.committed || l.cursor != l.cursor_saved || !l.fresh_holes.is_empty();
         !self.fresh_checkpoints.is_empty() || self.lanes.iter().any(lane)
     }
 
