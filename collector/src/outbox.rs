@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use warning::{Alert, Change};
+use warning::Alert;
 
 use crate::serve::feed::visible;
 use crate::serve::{Feed, Item, Shared};
@@ -39,9 +39,8 @@ impl Outbox {
         Self { feed }
     }
 
-    /// `stored` is what `DeskStore::save` returned, in its order; `changes` is what it came from. Where the store changed nothing (a step it
-    /// had already), nothing is told.
-    pub fn publish(&self, _changes: &[Change], stored: &[Alert]) -> Sent {
+    /// `stored` is what `DeskStore::save` returned, in its order. Where the store changed nothing (a step it had already), nothing is told.
+    pub fn send(&self, stored: &[Alert]) -> Sent {
         let newest: BTreeMap<&str, usize> = stored.iter().enumerate().map(|(n, a)| (a.id.0.as_str(), n)).collect();
         let mut sent = Sent::default();
         for (n, alert) in stored.iter().enumerate() {

@@ -1,1 +1,5 @@
-//! (no case yet)
+//! The net sensor against real captures, mutated captures and real packets.
+
+mod agreement;
+mod live;
+mod mutation;

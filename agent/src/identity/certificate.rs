@@ -5,6 +5,7 @@
 //! for client authentication and must not be a CA's. Signature and validity are rustls' work, before this is called.
 
 use event::{AgentId, Timestamp};
+use rcgen::{CertificateSigningRequestParams, PublicKeyData};
 use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -66,6 +67,26 @@ pub fn read(der: &[u8]) -> Result<Name, NameError> {
         not_before: Timestamp::from_secs(validity.not_before.timestamp()),
         not_after: Timestamp::from_secs(validity.not_after.timestamp()),
     })
+}
+
+/// The public key of a signing request (PKCS#10) that proved possession of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    pub public: rcgen::PublicKey,
+    /// SHA-256 of the subject public key info.
+    pub key: [u8; 32],
+}
+
+/// Reads a signing request and checks its signature. Names, extensions and attributes in it are ignored: who the agent is, the
+/// collector decides. `None` for what cannot be read, is not signed by its own key, or is neither ECDSA P-256 nor Ed25519.
+pub fn read_request(csr: &[u8]) -> Option<RequestKey> {
+    let request = CertificateSigningRequestParams::from_der(&csr.into()).ok()?;
+    let algorithm = request.public_key.algorithm();
+    if *algorithm != rcgen::PKCS_ECDSA_P256_SHA256 && *algorithm != rcgen::PKCS_ED25519 {
+        return None;
+    }
+    let key = Sha256::digest(request.public_key.subject_public_key_info()).into();
+    Some(RequestKey { public: request.public_key, key })
 }
 
 /// Start of the URI that names an agent.

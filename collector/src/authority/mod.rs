@@ -32,10 +32,10 @@ pub use names::{host_addresses, host_name, server_names};
 pub use state::{AgentEntry, Revocation, TokenEntry};
 pub use tls::ServerCertificate;
 
+use agent::identity::certificate::RequestKey;
 use agent::identity::message::{Invitation, hex, join_host_port, split_host_port};
 use agent::identity::{Refusal, certificate};
 use event::{AgentId, Timestamp};
-use rcgen::{CertificateSigningRequestParams, PublicKeyData};
 use sha2::{Digest, Sha256};
 use state::State;
 use std::path::{Path, PathBuf};
@@ -246,13 +246,13 @@ impl Authority {
     fn try_enrol(&self, token: &str, csr: &[u8], now: Timestamp) -> Result<Issued, Refusal> {
         let hash = token_hash(token);
         self.read().check_token(&hash, now)?;
-        let key = RequestKey::parse(csr)?;
+        let key = request_key(csr)?;
         let writer = self.writer();
         let (agent, unit) = {
             let state = self.read();
             let token = state.check_token(&hash, now)?;
             if let Some((agent, used_by)) = token.used {
-                if used_by != key.print {
+                if used_by != key.key {
                     return Err(Refusal::TokenUsed);
                 }
                 if state.agent(agent).is_none_or(|a| a.revoked.is_some()) {
@@ -260,7 +260,7 @@ impl Authority {
                 }
                 (agent, token.unit)
             } else {
-                match (state.owner(&key.print), token.agent) {
+                match (state.owner(&key.key), token.agent) {
                     (Some(owner), Some(wanted)) if wanted != owner => return Err(Refusal::BadKey),
                     (Some(owner), None) if state.agent(owner).is_some_and(|a| a.revoked.is_some()) => return Err(Refusal::Revoked),
                     (Some(owner), _) => (owner, token.unit),
@@ -283,8 +283,8 @@ impl Authority {
 
     fn try_recover(&self, print: &[u8; 32], csr: &[u8], now: Timestamp) -> Result<Issued, Refusal> {
         self.read().owner(print).ok_or(Refusal::KeyUnknown)?;
-        let key = RequestKey::parse(csr)?;
-        if key.print != *print {
+        let key = request_key(csr)?;
+        if key.key != *print {
             return Err(Refusal::BadKey);
         }
         let writer = self.writer();
@@ -311,7 +311,7 @@ impl Authority {
     }
 
     fn try_renew(&self, agent: AgentId, csr: &[u8], now: Timestamp) -> Result<Issued, Refusal> {
-        let key = RequestKey::parse(csr)?;
+        let key = request_key(csr)?;
         let writer = self.writer();
         {
             let state = self.read();
@@ -319,7 +319,7 @@ impl Authority {
             if entry.revoked.is_some() {
                 return Err(Refusal::Revoked);
             }
-            if state.owner(&key.print).is_some_and(|owner| owner != agent) {
+            if state.owner(&key.key).is_some_and(|owner| owner != agent) {
                 return Err(Refusal::BadKey);
             }
         }
@@ -406,7 +406,7 @@ impl Authority {
         let signed = self.ca.sign_agent(agent, &key.public, self.config.agent_validity_secs, now).map_err(|e| internal(&e))?;
         let record = Record::Issued {
             agent: agent.to_string(),
-            key: hex(&key.print),
+            key: hex(&key.key),
             serial: hex(&signed.serial),
             at: now.secs(),
             until: signed.not_after.secs(),
@@ -454,27 +454,8 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// The public key of a signing request that proved possession of it; everything else in a request is ignored.
-struct RequestKey {
-    public: rcgen::PublicKey,
-    print: [u8; 32],
-}
-
-impl RequestKey {
-    fn parse(csr: &[u8]) -> Result<Self, Refusal> {
-        let request = CertificateSigningRequestParams::from_der(&csr.into()).map_err(|_| Refusal::BadKey)?;
-        let algorithm = request.public_key.algorithm();
-        if *algorithm != rcgen::PKCS_ECDSA_P256_SHA256 && *algorithm != rcgen::PKCS_ED25519 {
-            return Err(Refusal::BadKey);
-        }
-        let print = Sha256::digest(request.public_key.subject_public_key_info()).into();
-        Ok(Self { public: request.public_key, print })
-    }
-}
-
-/// For the fuzz target: a signing request of a stranger is read without harm.
-pub fn fuzz_signing_request(csr: &[u8]) -> bool {
-    RequestKey::parse(csr).is_ok()
+fn request_key(csr: &[u8]) -> Result<RequestKey, Refusal> {
+    certificate::read_request(csr).ok_or(Refusal::BadKey)
 }
 
 fn token_hash(token: &str) -> [u8; 32] {

@@ -237,10 +237,10 @@ mod tests {
             .with(field::COVERAGE_REASON, "no right");
         board.observe(&[Arc::new(beat), Arc::new(seen)], Timestamp::ZERO);
         let at = |s| board.list(&CITY, Timestamp::from_secs(s)).into_iter().map(|a| (a.host, a.liveness)).collect::<Vec<_>>();
-        assert_eq!(at(105)[0], ("db-02".into(), Liveness::NeverSeen));
-        assert_eq!(at(105)[1].1, Liveness::Alive);
-        assert_eq!(at(117)[1].1, Liveness::Late);
-        assert_eq!(at(161)[1].1, Liveness::Silent);
+        assert_eq!(at(105)[1], ("db-02".into(), Liveness::NeverSeen));
+        assert_eq!(at(105)[0], ("db-01".into(), Liveness::Alive));
+        assert_eq!(at(117)[0].1, Liveness::Late);
+        assert_eq!(at(161)[0].1, Liveness::Silent);
         let one = board.get(&CITY, AgentId(1), Timestamp::from_secs(105)).unwrap();
         assert_eq!((one.ledger.len(), one.ledger_balanced), (2, false));
         assert_eq!((one.coverage[0].state.as_str(), one.silent_s), ("blind", Some(5)));

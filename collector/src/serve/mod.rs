@@ -22,6 +22,9 @@ pub mod people;
 pub mod query;
 pub mod reply;
 pub mod routes;
+pub mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,6 +76,10 @@ pub trait Backstage: Send + Sync {
     fn links(&self) -> Vec<(AgentId, String)>;
     /// The register was changed through the API.
     fn register_changed(&self);
+    /// Units the register's file declares; those written through the API are in the desk store and win.
+    fn units(&self) -> Vec<crate::store::desk::UnitRow> {
+        Vec::new()
+    }
 }
 
 /// `[serve]` of the collector's configuration.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::Shared;
 use super::reply::Fail;
-use crate::store::desk::{DeskError, DeskStore, Person, SessionRow};
+use crate::store::desk::{DeskError, DeskStore, Person, SessionRow, TokenRow};
 
 pub const PASSWORD_MIN: usize = 12;
 pub const PASSWORD_MAX: usize = 256;
@@ -95,6 +95,23 @@ pub fn ensure_first_login(desk: &dyn DeskStore, now: Timestamp) -> Result<Option
         ..Person::default()
     })?;
     Ok(Some(password))
+}
+
+/// An administrator's API token for a first run (`serve --bootstrap`), valid for a day.
+pub fn bootstrap_token(desk: &dyn DeskStore, now: Timestamp) -> Result<String, DeskError> {
+    let refuse = |_| DeskError::Refused("the system gave no random numbers".to_owned());
+    let token = format!("vdt_{}", random_hex(32).map_err(refuse)?);
+    desk.put_token(&TokenRow {
+        id: random_hex(8).map_err(refuse)?,
+        hash: token_hash(&token),
+        label: "bootstrap".to_owned(),
+        role: Role::Admin.name().to_owned(),
+        created_by: "bootstrap".to_owned(),
+        created: now.ns(),
+        expires: Some(now.plus_secs(86_400).ns()),
+        ..TokenRow::default()
+    })?;
+    Ok(token)
 }
 
 /// Counts failed logins by name and by address. Bounded: past `WATCHED_MAX` the longest quiet entry goes.

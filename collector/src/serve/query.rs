@@ -10,7 +10,7 @@ use warning::{Alert, AlertId, AlertState};
 
 use super::reply::Fail;
 use super::{Shared, alert_visible};
-use crate::store::desk::{AlertCursor, AlertQuery};
+use crate::store::desk::{AlertCounts, AlertCursor, AlertQuery, ROWS_MAX};
 use crate::store::{Filter, Query, Scope, parse_query};
 
 /// Alerts one request looks at.
@@ -103,6 +103,11 @@ impl AlertFilter {
             && self.query.as_ref().is_none_or(|q| q.matches(&as_event(alert)))
     }
 
+    /// True if the store can do all of it.
+    fn is_pushed_down(&self) -> bool {
+        self.sector.is_none() && self.query.as_ref().is_none_or(|q| q.filter == Filter::All)
+    }
+
     fn pushed_down(&self) -> AlertQuery {
         let time = |t: Timestamp, none: Timestamp| (t != none).then_some(t.ns());
         AlertQuery {
@@ -116,40 +121,64 @@ impl AlertFilter {
     }
 }
 
-/// One page: what matches, and where the next page begins.
-pub fn alerts(
-    shared: &Shared,
-    scope: &Scope,
-    filter: &AlertFilter,
-    limit: usize,
-    after: Option<AlertCursor>,
-) -> Result<(Vec<Alert>, Option<AlertCursor>), Fail> {
-    let plain = filter.sector.is_none() && filter.query.as_ref().is_none_or(|q| q.filter == Filter::All);
+/// True if the alert lies wholly inside the scope. The store shows a scoped caller the own part of an alert over several units; that such
+/// an alert exists already tells of the others, so it is not shown here: it reaches a unit as a warning, by the rules of disclosure.
+pub fn inside(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<bool, Fail> {
+    if scope.is_city() {
+        return Ok(true);
+    }
+    Ok(shared.desk.alert(&Scope::CITY, &alert.id)?.is_some_and(|whole| alert_visible(scope, &whole)))
+}
+
+/// One page: what matches, and where the next page begins. For a scoped caller the answer depends on nothing outside the scope, so it
+/// looks until the page is full or there is no more; for the city it looks at `SCAN_MAX` alerts and then gives what it has.
+pub fn alerts(shared: &Shared, scope: &Scope, filter: &AlertFilter, limit: usize, after: Option<AlertCursor>) -> Result<(Vec<Alert>, Option<AlertCursor>), Fail> {
     let mut query = filter.pushed_down();
     query.after = after;
-    let mut found = Vec::new();
+    let mut found: Vec<Alert> = Vec::new();
     let mut looked = 0;
+    let exact = scope.is_city() && filter.is_pushed_down();
+    query.limit = if exact { limit + 1 } else { ROWS_MAX };
     loop {
-        query.limit = if plain { limit - found.len() } else { crate::store::desk::ROWS_MAX };
         let page = shared.desk.alerts(scope, &query)?;
-        let rows = page.alerts.len();
-        looked += rows;
+        looked += page.alerts.len();
         for alert in page.alerts {
-            let cursor = AlertCursor { last_time: alert.last_time, id: alert.id.clone() };
-            if alert_visible(scope, &alert) && filter.matches(&alert) {
+            if filter.matches(&alert) && inside(shared, scope, &alert)? {
                 found.push(alert);
-                if found.len() == limit {
-                    // Full: the next page begins after this one, if there is anything after it at all.
-                    let more = page.next.is_some() || found.len() < rows || !plain;
-                    return Ok((found, more.then_some(cursor)));
+                if found.len() > limit {
+                    // One more than asked for: there is a next page, and it begins after the last one given.
+                    found.pop();
+                    let next = found.last().map(|a| AlertCursor { last_time: a.last_time, id: a.id.clone() });
+                    return Ok((found, next));
                 }
             }
-            query.after = Some(cursor);
         }
         match page.next {
             None => return Ok((found, None)),
-            Some(next) if looked >= SCAN_MAX => return Ok((found, Some(next))),
+            Some(next) if looked >= SCAN_MAX && scope.is_city() => return Ok((found, Some(next))),
             Some(next) => query.after = Some(next),
+        }
+    }
+}
+
+/// Counts of what a scoped caller may see; the city's come from the store's index.
+pub fn counts(shared: &Shared, scope: &Scope) -> Result<AlertCounts, Fail> {
+    if scope.is_city() {
+        return Ok(shared.desk.alert_counts(scope)?);
+    }
+    let mut counts = AlertCounts::default();
+    let mut after = None;
+    loop {
+        let (alerts, next) = alerts(shared, scope, &AlertFilter::default(), ROWS_MAX, after)?;
+        for alert in alerts {
+            if alert.state != AlertState::Closed {
+                *counts.open_by_severity.entry(alert.severity_id).or_default() += 1;
+            }
+            *counts.by_state.entry(Shared::show(&alert).state).or_default() += 1;
+        }
+        match next {
+            None => return Ok(counts),
+            next => after = next,
         }
     }
 }

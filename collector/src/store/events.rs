@@ -113,7 +113,7 @@ impl FromStr for Cursor {
 pub struct Page {
     /// Newest first.
     pub events: Vec<Arc<Event>>,
-    /// Set if there is more; give it back as `Query::cursor`.
+    /// Set if there may be more; give it back as `Query::cursor`.
     pub next: Option<Cursor>,
     pub searched: Searched,
 }

@@ -11,11 +11,16 @@
 
 pub mod codec;
 pub mod desk;
+pub mod disk;
 pub mod events;
 pub mod filter;
+mod manifest;
 pub mod memory;
 pub mod query;
 mod scan;
+mod segment;
+#[cfg(test)]
+mod tests;
 pub mod wal;
 
 use std::collections::BTreeSet;
@@ -25,6 +30,7 @@ use std::path::PathBuf;
 use event::{Event, field};
 
 pub use desk::{DeskError, DeskStore, SqliteDesk};
+pub use disk::{DiskConfig, DiskStats, DiskStore};
 pub use events::{Count, CountBy, Counts, Cursor, EventStore, Held, HeldClass, Page, Query, Searched};
 pub use filter::{Filter, Header, Key, Network, Test};
 pub use memory::MemoryStore;
@@ -83,8 +89,9 @@ pub enum StoreError {
     Segment { file: String, reason: String },
     #[error("database {}: {source}", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
-    #[error("the store is closed")]
-    Closed,
+    /// Too many events wait in memory for a segment: append again later, from `DiskStore::taken` on.
+    #[error("too many events wait for the disk")]
+    Behind,
     #[error("{0}")]
     Refused(String),
 }

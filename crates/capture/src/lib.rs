@@ -81,13 +81,9 @@ pub fn open(interface: &Interface, config: &LiveConfig) -> Result<Box<dyn Packet
     Ok(Box::new(portable::PnetSource::open(interface, config)?))
 }
 
-/// Waits until one of the sources may have a frame, or `wait` is over.
-pub fn wait_any(sources: &[Box<dyn PacketSource>], wait: Duration) -> bool {
-    let descriptors: Vec<i32> = sources.iter().filter_map(|s| s.descriptor()).collect();
-    if descriptors.len() < sources.len() {
-        return true; // one of them cannot be polled: it waits by itself
-    }
-    interface::poll_readable(&descriptors, wait)
+/// Waits until one of the descriptors of sources is readable, or `wait` is over; true in the first case.
+pub fn wait_descriptors(descriptors: &[i32], wait: Duration) -> bool {
+    interface::poll_readable(descriptors, wait)
 }
 
 /// Why frames cannot be had.

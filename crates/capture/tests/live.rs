@@ -56,14 +56,7 @@ impl Sender {
     fn send(&self, frame: &[u8]) {
         // SAFETY: `frame` and the address are live and their sizes are given.
         let sent = unsafe {
-            libc::sendto(
-                self.0,
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const self.1).cast(),
-                size_of::<libc::sockaddr_ll>() as u32,
-            )
+            libc::sendto(self.0, frame.as_ptr().cast(), frame.len(), 0, (&raw const self.1).cast(), size_of::<libc::sockaddr_ll>() as u32)
         };
         assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
     }

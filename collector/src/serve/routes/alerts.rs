@@ -13,7 +13,7 @@ use crate::outbox::alert_item;
 use crate::serve::gate::Caller;
 use crate::serve::query::{self, AlertFilter};
 use crate::serve::reply::{self, Fail};
-use crate::serve::{Shared, alert_visible};
+use crate::serve::Shared;
 use crate::store::Scope;
 use crate::store::desk::{DeskError, Triage};
 
@@ -83,7 +83,10 @@ pub fn list_page(shared: &Shared, scope: &Scope, params: &ListParams) -> Result<
 
 /// The alert if the caller may see it.
 pub fn find(shared: &Shared, scope: &Scope, id: &str) -> Result<Alert, Fail> {
-    shared.desk.alert(scope, &AlertId(id.to_owned()))?.filter(|a| alert_visible(scope, a)).ok_or_else(Fail::not_found)
+    match shared.desk.alert(scope, &AlertId(id.to_owned()))? {
+        Some(alert) if query::inside(shared, scope, &alert)? => Ok(alert),
+        _ => Err(Fail::not_found()),
+    }
 }
 
 fn with_etag(mut response: Response, revision: u64) -> Response {

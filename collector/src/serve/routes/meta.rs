@@ -11,11 +11,12 @@ use event::Severity;
 use super::{App, agents};
 use crate::serve::Shared;
 use crate::serve::gate::Caller;
+use crate::serve::query;
 use crate::serve::reply::{self, Fail};
 use crate::store::Scope;
 
 pub fn counts(shared: &Shared, scope: &Scope) -> Result<Stats, Fail> {
-    let counts = shared.desk.alert_counts(scope)?;
+    let counts = query::counts(shared, scope)?;
     let mut open_by_severity: BTreeMap<String, u64> = Severity::ALL.iter().map(|s| (s.name().to_owned(), 0)).collect();
     for (severity, n) in counts.open_by_severity {
         if let Some(severity) = Severity::from_u8(severity) {

