@@ -18,6 +18,9 @@ const GUARD_BYTES: u64 = 64;
 /// Room in the buffer beyond one line of the greatest length.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// Lines handed over in one look, so that the events between two checkpoints stay few however short the lines are.
+const LINES_MAX: usize = 512;
+
 /// What a checkpoint holds of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mark {
@@ -134,16 +137,17 @@ impl<H: Handle> Tail<H> {
         if got < guard_len || (guard_len > 0 && hash(&buffer[..guard_len]) != self.mark.guard) {
             return Ok(Look::Replaced);
         }
-        let full = got == buffer.len();
         let data = &buffer[guard_len..got];
-        let taken = self.take_lines(data, line_max, line);
+        let (taken, enough) = self.take_lines(data, line_max, line);
+        let full = enough || got == buffer.len();
         if taken > 0 {
             let end = guard_len + taken;
             self.mark.offset += taken as u64;
             let keep = self.mark.offset.min(GUARD_BYTES) as usize;
             self.mark.guard = hash(&buffer[end - keep..end]);
         }
-        self.scanned = (data.len() - taken) as u64;
+        // Where it was enough, what is left was not looked at.
+        self.scanned = if enough { 0 } else { (data.len() - taken) as u64 };
         if full {
             self.ends = 0;
             return Ok(Look::More);
@@ -152,11 +156,15 @@ impl<H: Handle> Tail<H> {
         Ok(Look::End { advanced: taken > 0 })
     }
 
-    /// Hands over what ends in `data`; gives how many bytes are done with.
-    fn take_lines(&mut self, data: &[u8], line_max: usize, line: &mut dyn FnMut(LineAt<'_>)) -> usize {
+    /// Hands over what ends in `data`; gives how many bytes are done with, and whether it stopped because that was enough for once.
+    fn take_lines(&mut self, data: &[u8], line_max: usize, line: &mut dyn FnMut(LineAt<'_>)) -> (usize, bool) {
         let mut at = 0;
+        let mut lines = 0;
         let mut known = usize::try_from(self.scanned).unwrap_or(0).min(data.len());
         while at < data.len() {
+            if lines >= LINES_MAX {
+                return (at, true);
+            }
             let rest = &data[at..];
             if self.mark.skipping {
                 match rest.iter().position(|b| *b == b'\n') {
@@ -176,6 +184,7 @@ impl<H: Handle> Tail<H> {
                 known = known.max(at);
                 continue;
             }
+            lines += 1;
             let offset = self.mark.offset + at as u64;
             let from = known.saturating_sub(at).min(rest.len());
             match rest[from..].iter().position(|b| *b == b'\n').map(|n| n + from) {
@@ -196,7 +205,7 @@ impl<H: Handle> Tail<H> {
             }
             known = at;
         }
-        at
+        (at, false)
     }
 
     /// The file will not be written again: what stands after its last line end is a line too.

@@ -525,6 +525,25 @@ fn a_line_of_exactly_the_limit_is_whole() {
 }
 
 #[test]
+fn a_flood_of_short_lines_is_checkpointed_in_small_groups() {
+    let mut b = started();
+    b.mem.append(LOG, &"x\n".repeat(20_000));
+    b.now += 1;
+    let mut groups = Vec::new();
+    let mut before = 0;
+    while b.follower.step(Timestamp::from_secs(b.now), &mut b.kept) {
+        groups.push(b.kept.lines.len() - before);
+        before = b.kept.lines.len();
+        // Killed between two groups: the next life goes on exactly there.
+        if groups.len() == 3 {
+            b.kill();
+        }
+    }
+    assert!(groups.iter().all(|n| *n <= 512), "{groups:?}");
+    assert_eq!(b.kept.lines.len(), 20_000);
+}
+
+#[test]
 fn zeros_before_a_line_and_bytes_that_are_no_text() {
     let mut b = started();
     b.mem.append_bytes(LOG, &[0; 100_000]);
