@@ -366,7 +366,7 @@ mod tests {
         let mut host = sensor();
         let mut out = Out::default();
         let row = |state, reason: &str| Coverage { sensor: "log", subject: "/a".into(), state, reason: reason.into() };
-        let mut told = |host: &mut HostSensor, out: &mut Out, secs| {
+        let told = |host: &mut HostSensor, out: &mut Out, secs| {
             host.step(Timestamp::from_secs(secs), out);
             let rows: Vec<String> = out
                 .events
