@@ -2,6 +2,7 @@
 //!
 //! Each host is an agent without sensors: its identity, its certificate, its spool and its uplink are the agent's own. Only the events are made up.
 
+mod client;
 pub mod story;
 
 use std::net::Ipv4Addr;
@@ -16,8 +17,8 @@ use event::{Class, Event, Kind, LogSource, Timestamp, field};
 use spool::{RealDisk, Spool};
 use tokio::sync::Notify;
 
-use crate::cli::client::Client;
 use crate::clock;
+use client::Client;
 use story::{Host, STORY_SECS};
 
 /// Hosts at most; one a unit.
@@ -30,8 +31,8 @@ pub fn run(server: &str, token: &str, state: &Path) -> Result<()> {
 }
 
 async fn play(server: &str, token: &str, state: &Path) -> Result<()> {
-    let client = Client::new(server, Some(token.to_owned()))?;
-    let units = client.get_json("/api/v1/units").await?;
+    let client = Client::new(server, token);
+    let units = client.get("/api/v1/units").await?;
     let mut city = Vec::new();
     let mut lanes = Vec::new();
     for (n, unit) in units["items"].as_array().into_iter().flatten().enumerate().take(HOSTS_MAX) {
@@ -69,7 +70,7 @@ async fn identity(client: &Client, host: &Host, dir: &Path) -> Result<Identity> 
     if let Ok(identity) = Identity::load(dir) {
         return Ok(identity);
     }
-    let answer = client.post_json("/api/v1/enrolment-tokens", &serde_json::json!({ "unit": host.unit, "note": "demo" })).await?;
+    let answer = client.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit": host.unit, "note": "demo" })).await?;
     let invitation: Invitation = answer["enrolment"].as_str().context("no enrolment string in the answer")?.parse()?;
     Ok(agent::identity::enrol(dir, &invitation, true).await?)
 }
