@@ -1,12 +1,12 @@
 //! The rule set: rules by log source, and the two ways to ask it.
 //!
-//! `detect` looks up the rules whose log source fits (at most eight look-ups, whatever the number of rules) and remembers
-//! answers within the event; `scan` asks every rule from scratch. Both give the same findings in the same order; a test
+//! `detect` looks up the rules whose log source fits (one look-up for a source met before) and remembers answers within
+//! the event; `scan` asks every rule from scratch. Both give the same findings in the same order; a test
 //! holds them to it. The set is shared between threads as it is: the room for one event's answers comes from a pool.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use event::{Event, Evidence, Finding, LogSource, Reason, RuleMeta};
 
@@ -21,6 +21,8 @@ use crate::read;
 
 /// Rooms kept for later events; more threads than that make their own.
 const POOL_MAX: usize = 64;
+/// Log sources whose rules are remembered; more are looked up each time.
+const PLANS_MAX: usize = 4096;
 
 /// How rules are loaded.
 #[derive(Debug, Clone, Default)]
@@ -88,15 +90,14 @@ impl RuleSet {
 
     /// Appends a finding for each rule that matches, in rule order.
     pub fn detect(&self, event: &Arc<Event>, out: &mut Vec<Finding>) {
-        let mut fitting = Vec::new();
-        self.index.find(&event.source, &mut fitting);
+        let fitting = self.index.find(&event.source);
         if fitting.is_empty() {
             return;
         }
         let mut scratch = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| Scratch::new(&self.program));
         let mut looker = Looker::new(&self.program, &mut scratch, event, false);
-        for number in fitting {
-            if let Some(rule) = self.rules.get(number as usize)
+        for number in fitting.iter() {
+            if let Some(rule) = self.rules.get(*number as usize)
                 && looker.holds(&rule.condition, &rule.selections)
             {
                 out.push(finding(rule, event, &mut looker));
@@ -131,9 +132,7 @@ impl RuleSet {
 
     /// Rules that are asked about events of a log source.
     pub fn rules_for(&self, source: &LogSource) -> Vec<&Arc<RuleMeta>> {
-        let mut fitting = Vec::new();
-        self.index.find(source, &mut fitting);
-        fitting.iter().filter_map(|n| self.metas.get(*n as usize)).collect()
+        self.index.find(source).iter().filter_map(|n| self.metas.get(*n as usize)).collect()
     }
 
     /// What the authors should know: rules that stay silent, attributes with no effect.
@@ -173,11 +172,13 @@ fn finding(rule: &Rule, event: &Arc<Event>, looker: &mut Looker<'_, '_>) -> Find
     }
 }
 
-/// Rules by log source: words are numbers, 0 is "any".
+/// Rules by log source: words are numbers, 0 is "any" and every word no rule names.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     words: HashMap<Box<str>, u32>,
     rules: HashMap<[u32; 3], Vec<u32>>,
+    /// Rules to ask, by the words of an event, as met so far.
+    plans: RwLock<HashMap<[u32; 3], Arc<[u32]>>>,
 }
 
 impl Index {
@@ -194,20 +195,27 @@ impl Index {
     }
 
     /// Rules whose source covers this one, ascending, each once.
-    fn find(&self, source: &LogSource, out: &mut Vec<u32>) {
+    fn find(&self, source: &LogSource) -> Arc<[u32]> {
         let number = |word: Option<&str>| word.and_then(|w| self.words.get(w).copied()).unwrap_or(0);
-        let (product, category, service) =
-            (number(source.product.as_deref()), number(source.category.as_deref()), number(source.service.as_deref()));
-        for p in [0, product].into_iter().take(1 + usize::from(product > 0)) {
-            for c in [0, category].into_iter().take(1 + usize::from(category > 0)) {
-                for s in [0, service].into_iter().take(1 + usize::from(service > 0)) {
-                    if let Some(rules) = self.rules.get(&[p, c, s]) {
-                        out.extend_from_slice(rules);
-                    }
-                }
+        let key = [number(source.product.as_deref()), number(source.category.as_deref()), number(source.service.as_deref())];
+        if let Some(plan) = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(plan);
+        }
+        let mut all = Vec::new();
+        for mask in 0..8u8 {
+            // Each word as it is or as "any"; a word that is none already is taken once.
+            let part = [0, 1, 2].map(|n: usize| if mask >> n & 1 == 1 { key.get(n).copied().unwrap_or(0) } else { 0 });
+            if (0..3).all(|n| mask >> n & 1 == 0 || part.get(n) != Some(&0)) {
+                all.extend(self.rules.get(&part).into_iter().flatten());
             }
         }
-        out.sort_unstable();
-        out.dedup();
+        all.sort_unstable();
+        all.dedup();
+        let plan: Arc<[u32]> = all.into();
+        let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() < PLANS_MAX {
+            plans.insert(key, Arc::clone(&plan));
+        }
+        plan
     }
 }
