@@ -5,6 +5,7 @@ mod corpus;
 mod evtx;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use event::{Event, Finding};
@@ -185,11 +186,15 @@ fn detect(set: &RuleSet, event: &Arc<Event>) -> BTreeSet<String> {
     out.into_iter().map(|f| f.rule.id.clone()).collect()
 }
 
+fn mappings_folder() -> PathBuf {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.map(|p| p.join("config/mappings")).find(|p| p.is_dir()).expect("config/mappings")
+}
+
 /// With the shipped mappings every public rule still loads, and what it finds without them it finds with them.
 #[test]
 fn shipped_mappings_load_and_take_nothing_away() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/mappings");
-    let (mappings, errors) = Mappings::load(&[folder]);
+    let (mappings, errors) = Mappings::load(&[mappings_folder()]);
     assert_eq!(errors, []);
     assert!(mappings.known().count() > 200);
     let Some(corpus) = Corpus::read() else { return };
@@ -262,9 +267,7 @@ fn correlation_and_filter_examples_load() {
 #[test]
 fn public_rules_fire_on_our_own_events() {
     let Some(corpus) = Corpus::read() else { return };
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let folder = above.map(|p| p.join("config/mappings")).find(|p| p.is_dir()).expect("config/mappings");
-    let (mappings, _) = Mappings::load(&[folder]);
+    let (mappings, _) = Mappings::load(&[mappings_folder()]);
     let rules: Vec<Source> = corpus
         .entries
         .iter()
