@@ -11,7 +11,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     static SET: OnceLock<RuleSet> = OnceLock::new();
     let set = SET.get_or_init(|| {
         let source = [Source { path: "r.yml".into(), text: RULES.into() }];
-        let (set, errors) = RuleSet::from_sources(&source, &Mappings::none(), &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into() });
+        let (set, errors) =
+            RuleSet::from_sources(&source, &Mappings::none(), &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into() });
         assert_eq!(errors, []);
         set
     });

@@ -13,7 +13,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let (set, errors) = RuleSet::from_sources(&source, &mappings, &options);
     assert!(errors.iter().all(|e| e.path == "f.yml" && !e.what.is_empty()));
     let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::new("linux", "process_creation", "sshd"));
-    for (name, value) in [("Image", "/usr/bin/curl"), ("CommandLine", "curl -x | bash"), ("A", "1"), ("message", "Failed password for root")] {
+    for (name, value) in
+        [("Image", "/usr/bin/curl"), ("CommandLine", "curl -x | bash"), ("A", "1"), ("message", "Failed password for root")]
+    {
         event.body.set(Name::from(name), value);
     }
     let event = Arc::new(event);
