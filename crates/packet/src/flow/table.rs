@@ -204,15 +204,13 @@ impl<D: Default> FlowTable<D> {
 
     /// Ends every flow, oldest list first; capture is over.
     pub fn flush<O: Observer<D>>(&mut self, observer: &mut O) {
-        while let Some((_, index, generation)) = self.wakes.pop_front() {
-            self.wake(index, generation, self.now, observer);
-        }
+        // What waited to be woken is told by its end.
+        self.wakes.clear();
         for list in 0..LISTS {
             while let Some((index, _, reason)) = self.oldest(list) {
                 self.end(index, if reason == EndReason::Idle { EndReason::Flushed } else { reason }, observer);
             }
         }
-        self.wakes.clear();
     }
 
     fn idle_ns(&self, list: usize) -> i64 {
@@ -389,7 +387,8 @@ impl<D: Default> FlowTable<D> {
         }
         if std::mem::take(&mut flow.wake_asked) && observer.wake(flow, &mut slot.data, at) == Want::Wake {
             (flow.wake_set, flow.wake_asked) = (true, true);
-            self.wakes.push_back((at.plus_ns(self.config.attempt_wait_ns), index, generation));
+            // From the table's time, not from when it was due: after a jump of years it is asked once, not once a second.
+            self.wakes.push_back((self.now.plus_ns(self.config.attempt_wait_ns), index, generation));
         }
     }
 

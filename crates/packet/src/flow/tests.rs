@@ -181,3 +181,34 @@ fn time_that_jumps_back_neither_stops_timers_nor_ends_everything() {
     b.table.advance(Timestamp::from_ms(40_000), &mut b.log);
     assert_eq!(b.table.len(), 0);
 }
+
+/// An observer that asks to be woken again and again must not be asked once for each second of a jump.
+#[test]
+fn a_jump_of_years_wakes_once() {
+    #[derive(Default)]
+    struct Eager(u32);
+    impl Observer<()> for Eager {
+        fn report(&mut self, _: &Flow, (): &mut (), _: Report, _: Timestamp) {}
+        fn stream(&mut self, _: &Flow, (): &mut (), _: Side, _: Chunk<'_>, _: Timestamp) -> Want {
+            Want::More
+        }
+        fn datagram(&mut self, _: &Flow, (): &mut (), _: Side, _: &[u8], _: Timestamp) -> Want {
+            Want::Wake
+        }
+        fn wake(&mut self, _: &Flow, (): &mut (), _: Timestamp) -> Want {
+            self.0 += 1;
+            Want::Wake
+        }
+    }
+    let mut table = FlowTable::<()>::new(FlowConfig { idle_udp_ns: i64::MAX, ..FlowConfig::default() });
+    let mut eager = Eager::default();
+    let bytes = eth_udp("10.0.0.1:5000", "10.0.0.2:53", b"q");
+    let frame = Frame::new(Timestamp::from_secs(1), LinkType::Ethernet, 0, &bytes);
+    let decoded = decode(&frame);
+    let Body::Ip(ip) = decoded.body else { panic!() };
+    table.packet(&frame, &decoded, &ip, &mut eager);
+    for year in 1..4 {
+        table.advance(Timestamp::from_secs(year * 31_000_000), &mut eager);
+    }
+    assert_eq!(eager.0, 3);
+}

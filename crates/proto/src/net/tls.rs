@@ -153,7 +153,8 @@ impl Parser for Tls {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        if self.first.is_some_and(|first| now.since(first) >= ANSWER_WAIT_NS) {
+        // A clock that was set back is no reason to wait longer.
+        if self.first.is_some_and(|first| !(0..ANSWER_WAIT_NS).contains(&now.since(first))) {
             self.tell(now, out);
         }
         if self.told { Want::Stop } else { Want::Wake }
