@@ -64,8 +64,8 @@ fn probe(carrier: Carrier, _: Side, bytes: &[u8]) -> Probe {
 /// (is a response, questions) if flags and count can be DNS's.
 fn plausible_head(b: &[u8]) -> Option<(bool, u16)> {
     let (flags, questions) = (be16(b, 2)?, be16(b, 4)?);
-    let (response, opcode, zero) = (flags & 0x8000 != 0, flags >> 11 & 15, flags & 0x0040 != 0);
-    let fits = matches!(opcode, 0 | 1 | 2 | 4 | 5) && !zero && usize::from(questions) <= QUESTIONS_MAX;
+    let (response, opcode) = (flags & 0x8000 != 0, flags >> 11 & 15);
+    let fits = matches!(opcode, 0 | 1 | 2 | 4 | 5) && usize::from(questions) <= QUESTIONS_MAX;
     (fits && (questions > 0 || response)).then_some((response, questions))
 }
 
