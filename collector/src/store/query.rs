@@ -645,7 +645,7 @@ mod tests {
             ("class:dns_activty", 7, "no event class", Some("dns_activity")),
             ("limit:0", 7, "not a number from", None),
             ("id:7", 4, "is not an id", None),
-            ("主机:a 用沪:b", 6, "no field", None),
+            ("主机:a 用沪:b", 6, "no field", Some("用户")),
             (">5", 1, "field name is missing", None),
         ] {
             let e = parse_query(text, NOW).expect_err(text);
