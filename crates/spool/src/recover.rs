@@ -184,7 +184,9 @@ impl<D: Disk> Spool<D> {
         let mut spans = state.spans.clone();
         let cursor = lane.cursor;
         for (at, (index, epoch, first, name)) in files.iter().enumerate() {
-            let next_first = files.get(at + 1).filter(|next| next.1 == *epoch).map_or(u64::MAX, |next| next.2);
+            // A file begun later took over from its first number on, whatever this one still holds after a failed write.
+            let later = files.iter().skip(at + 1).filter(|next| next.1 == *epoch).map(|next| next.2);
+            let next_first = later.min().unwrap_or(u64::MAX);
             let committed = match spans.get(epoch) {
                 Some(last) => *last,
                 None if *epoch == cursor.epoch => cursor.seq,
@@ -193,7 +195,17 @@ impl<D: Disk> Spool<D> {
             // Only the last life can have more than the log says; the ones before were bounded by the snapshot that followed.
             let upto = if log.clean || *epoch < log.epoch { committed } else { u64::MAX };
             let Contents { mut file, bytes, size, whole } = self.read_file(name)?;
-            let walk = record::walk(&bytes, Owner { lane: n as u8, epoch: *epoch }, *first, upto.min(next_first - 1));
+            let owner = Owner { lane: n as u8, epoch: *epoch };
+            let mut walk = record::walk(&bytes, owner, *first, upto.min(next_first - 1));
+            // Numbers that were given up are gone even where a failed write left them: nothing that counts follows them in the file.
+            let given_up = |h: &&Hole| h.epoch == *epoch && matches!(&*h.reason, "evicted" | "full" | "refused");
+            let left = state.holes.iter().filter(given_up).filter_map(|h| {
+                let (from, to) = (h.first.max(*first), h.last.min(walk.last));
+                (from <= to && walk.lost.count_in(from, to) < to + 1 - from).then_some(from)
+            });
+            if let Some(from) = left.min() {
+                walk = record::walk(&bytes, owner, *first, from - 1);
+            }
             let used = walk.bytes as u64;
             if walk.last == 0 {
                 let expected = committed >= *first && next_first > *first && Position::new(*epoch, *first) > cursor;
@@ -239,14 +251,16 @@ impl<D: Disk> Spool<D> {
         let lane = &mut self.lanes[n];
         spans.retain(|epoch, last| *last > 0 && Position::new(*epoch, *last) > cursor);
         lane.spans = spans.iter().map(|(epoch, last)| Span { epoch: *epoch, last: *last }).collect();
-        let before: u64 = state.spans.values().sum();
-        let now: u64 = spans.values().sum();
+        // Kept past the commit point, so produced too.
+        let behind = |epoch: u64| if epoch == cursor.epoch { cursor.seq } else { 0 };
+        let known = |epoch: &u64| state.spans.get(epoch).copied().unwrap_or(0).max(behind(*epoch));
+        let kept: u64 = spans.iter().map(|(epoch, last)| last.saturating_sub(known(epoch))).sum();
         lane.report_between(recovery);
         while lane.spans.len() > SPANS_MAX {
             lane.fold_oldest(&mut self.doomed);
         }
         let lane = &mut self.lanes[n];
-        lane.produced = state.produced + now.saturating_sub(before);
+        lane.produced = state.produced + kept;
         lane.acknowledged = state.acknowledged;
         if !log.found {
             lane.produced = lane.spans.iter().map(|s| s.last).sum::<u64>().saturating_sub(lane.behind_cursor());

@@ -270,7 +270,10 @@ impl Model {
                     match &**reason {
                         "evicted" | "full" | "refused" | "oversize" | "kernel_drop" => {}
                         "damaged" | "unreadable" => {
-                            assert!(self.damage != Damage::None || self.reads_failed || self.was_full, "{ctx}: {record:?}")
+                            assert!(
+                                self.damage != Damage::None || self.reads_failed || self.was_full || self.torn_kept,
+                                "{ctx}: {record:?}"
+                            )
                         }
                         _ => panic!("{ctx}: {record:?}"),
                     }

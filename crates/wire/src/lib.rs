@@ -11,6 +11,8 @@
 //!   length (`batch::RAW_BYTES_MAX`).
 
 pub mod batch;
+#[cfg(test)]
+mod contract;
 pub mod event;
 pub mod link;
 mod pb;
