@@ -14,7 +14,7 @@ use super::{Chance, Seen};
 const MS: u64 = 1_000_000;
 const AGENTS: usize = 2;
 /// Faults stop here; from then on everything must come to rest.
-const CHAOS_MS: u64 = 6_000;
+const CHAOS_MS: u64 = 5_000;
 const END_MS: u64 = 400_000;
 
 fn small() -> Config {
@@ -132,7 +132,7 @@ pub fn run(seed: u64) -> Seen {
     };
     for n in 0..AGENTS {
         let disk = SimDisk::new(seed ^ (0xa6e7 + n as u64));
-        let lines_max = world.chance.between(100, 500);
+        let lines_max = world.chance.between(100, 400);
         world.agents.push(Agent {
             disk,
             spool: None,

@@ -79,7 +79,6 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Reads numbers `next..=upto` of one segment, as many as fit; the last number dealt with.
-    #[expect(clippy::too_many_arguments, reason = "one step of `read`, split off for its length")]
     fn read_segment(
         &mut self,
         n: usize,
@@ -167,7 +166,6 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Numbers `seq + 1..=last` are not in the file: those not known as lost are lost from now on. Declares those from `next` on.
-    #[expect(clippy::too_many_arguments, reason = "one step of `read_segment`")]
     fn missing(&mut self, n: usize, index: u64, seq: u64, last: u64, next: u64, out: &mut Vec<Record>, segment_last: u64) -> u64 {
         let lane = &mut self.lanes[n];
         lane.lose_in_segment(index, seq + 1, last.min(segment_last), "damaged");

@@ -45,10 +45,13 @@ struct Seen {
     ambiguous: u64,
 }
 
+/// Payload of data, `None` of what was refused or declared; and the order over all lanes.
+type Given = (Option<Vec<u8>>, u64);
+
 #[derive(Default)]
 struct Issued {
-    /// Payload of data, `None` of what was refused or declared; and the order over all lanes.
-    records: BTreeMap<(u64, u64), (Option<Vec<u8>>, u64)>,
+    /// By epoch and number.
+    records: BTreeMap<(u64, u64), Given>,
     /// By epoch, the last number a successful commit covered.
     committed: BTreeMap<u64, u64>,
 }
@@ -118,6 +121,8 @@ impl Model {
                 Err(OpenError::Io { .. }) => {
                     self.disk.set_faults(Faults::default());
                     self.disk.set_quota(u64::MAX);
+                    // What this attempt found and could still write down is not reported again.
+                    self.torn_kept = true;
                     self.reads_fail = false;
                     if self.chance.one_in(2) {
                         self.disk = self.disk.crash();
@@ -147,7 +152,7 @@ impl Model {
             assert!(value >= self.checkpointed, "checkpoint {value} after {}; {ctx}", self.checkpointed);
             let mut after = 0;
             for (lane, issued) in self.lanes.iter().enumerate() {
-                for ((epoch, seq), (_, order)) in issued.records.iter().filter(|((e, _), _)| *e + 1 <= spool.epoch()) {
+                for ((epoch, seq), (_, order)) in issued.records.iter().filter(|((e, _), _)| *e < spool.epoch()) {
                     let here = Position::new(*epoch, *seq) <= ends[lane];
                     assert!(here || *order >= value, "checkpoint {value} covers {epoch}:{seq} of lane {lane}, which is gone; {ctx}");
                     // Of the life that just ended: there although the checkpoint says it will be read again?

@@ -236,3 +236,24 @@ pub struct Keepalive {
     #[prost(bool, tag = "2")]
     pub echo: bool,
 }
+
+/// Gives one message to both ends of a link, fresh and greeted: the door for fuzzing.
+pub fn drive(bytes: &[u8]) {
+    let now = event::Timestamp::ZERO;
+    let Ok(message) = <Message as prost::Message>::decode(bytes) else { return };
+    let hello = Message::from(Hello::new(VERSIONS, "", &Marks::default(), 0));
+    for greeted in [false, true] {
+        let (mut out, mut receiver) = (Vec::new(), Receiver::new(ReceiverConfig::default(), &Marks::default()));
+        let session = receiver.open(now, &mut out);
+        let mut sender = Sender::new(SenderConfig::default(), &Marks::default(), 0);
+        let _ = sender.poll(now);
+        sender.connected(now, &Marks::default());
+        if greeted {
+            receiver.received(session, now, hello.clone(), &mut out);
+            sender.received(now, hello.clone());
+        }
+        receiver.received(session, now, message.clone(), &mut out);
+        sender.received(now, message.clone());
+        while !matches!(sender.poll(now), Action::Wait(_) | Action::Read { .. }) {}
+    }
+}
