@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
 
 use super::{Exit, cannot, complain};
+use crate::sensor::net;
 
 /// Longer lines are cut, as the log sensor does.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -32,7 +33,7 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
     let mut exit = Exit::Ok;
     for path in files {
         let result = open(path).and_then(|(file, head, size)| {
-            if is_capture(&head) {
+            if net::is_capture(&head) {
                 Ok(None)
             } else {
                 let received = modified(path);
@@ -41,10 +42,18 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
         });
         match result {
             Ok(Some(())) => {}
-            Ok(None) => {
-                cannot("read", path, &"captures are read by the net sensor, which this build does not have");
-                exit = Exit::BadInput;
-            }
+            Ok(None) => match net::replay(path, &mut |class, event| printer.event(class, event)) {
+                Ok(stats) => {
+                    if let Some(defect) = stats.defect {
+                        complain(&format!("{}: {defect}; what comes before it was read", path.display()));
+                        exit = Exit::BadInput;
+                    }
+                }
+                Err(error) => {
+                    cannot("read", path, &error);
+                    exit = Exit::BadInput;
+                }
+            },
             Err(error) => {
                 cannot("read", path, &error);
                 exit = Exit::BadInput;
@@ -56,10 +65,6 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
     }
     printer.finish();
     exit
-}
-
-fn is_capture(head: &[u8]) -> bool {
-    head.starts_with(&[0xd4, 0xc3, 0xb2, 0xa1]) || head.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a])
 }
 
 struct Printer<W: Write> {
