@@ -74,7 +74,7 @@ fn configure(dir: &Path, log: &Path) -> Result<PathBuf> {
     fs::write(
         &config,
         format!(
-            "state = \"{}\"\n\n[sensor.net]\ninterfaces = []\n\n[sensor.log]\npaths = [\"{}\"]\nfrom = \"start\"\n\n[sensor.file]\npaths = []\n",
+            "state = \"{}\"\n\n[metrics]\nlisten = \"off\"\n\n[sensor.net]\nenabled = false\n\n[sensor.log]\npaths = [\"{}\"]\nfrom = \"start\"\n\n[sensor.file]\nenabled = false\n",
             state.display(),
             log.display()
         ),

@@ -209,7 +209,7 @@ fn start_agent(lab: &mut Lab, agent: &Path, name: &str, enrolment: &str, state: 
     fs::write(
         &config,
         format!(
-            "state = \"{}\"\n\n[sensor.net]\ninterfaces = [\"eth0\"]\n\n[sensor.log]\npaths = {files}\n\n[sensor.file]\npaths = []\n",
+            "state = \"{}\"\n\n[metrics]\nlisten = \"off\"\n\n[sensor.net]\ninterfaces = [\"eth0\"]\n\n[sensor.log]\npaths = {files}\n\n[sensor.file]\nenabled = false\n",
             state.display()
         ),
     )?;
