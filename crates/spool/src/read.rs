@@ -37,9 +37,12 @@ impl<D: Disk> Spool<D> {
                         next = read + 1;
                         continue;
                     }
+                    // What was read so far is good; the failure will be met again at its own number.
+                    Err(_) if !out.is_empty() => {
+                        self.lanes[n].reader = None;
+                        return Ok(out);
+                    }
                     Err(e) => match self.unreadable(n, index) {
-                        // What was read so far is good and the failure will be met again.
-                        None if !out.is_empty() => return Ok(out),
                         None => return Err(e),
                         Some(segment_last) => {
                             self.lanes[n].lose_in_segment(index, next, segment_last, "unreadable");
