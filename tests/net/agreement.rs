@@ -136,6 +136,12 @@ impl Row {
         if self.truths == 0 { 1.0 } else { self.met as f64 / self.truths as f64 }
     }
 
+    /// Share of the truths met, without those a named reason explains.
+    fn own_share(&self) -> f64 {
+        let other = self.misses.get("other").copied().unwrap_or(0);
+        if self.met + other == 0 { 1.0 } else { self.met as f64 / (self.met + other) as f64 }
+    }
+
     fn miss(&mut self, why: &'static str, n: i64, example: impl FnOnce() -> String) {
         let count = self.misses.entry(why).or_default();
         *count += n;
@@ -330,9 +336,10 @@ fn every_capture_agrees_with_tshark_as_far_as_it_did() {
         }
     }
     println!("{captures} captures");
-    println!("{:<14} {:>8} {:>8} {:>9} {:>7}", "field", "truths", "met", "share", "extra");
+    println!("{:<14} {:>8} {:>8} {:>9} {:>11} {:>7}", "field", "truths", "met", "share", "unexplained", "extra");
     for (name, row) in &rows {
-        println!("{name:<14} {:>8} {:>8} {:>8.3}% {:>7}", row.truths, row.met, row.share() * 100.0, row.extra);
+        let unexplained = (1.0 - row.own_share()) * 100.0;
+        println!("{name:<14} {:>8} {:>8} {:>8.3}% {unexplained:>10.3}% {:>7}", row.truths, row.met, row.share() * 100.0, row.extra);
         for (why, n) in &row.misses {
             println!("    {n:>6} {why}");
         }
@@ -340,10 +347,23 @@ fn every_capture_agrees_with_tshark_as_far_as_it_did() {
             println!("        {example}");
         }
     }
-    for (name, floor) in FLOORS {
-        let share = rows.get(name).map_or(0.0, Row::share);
-        assert!(share >= *floor, "{name}: {share:.5} is below the floor {floor}");
+    for (name, floor, own_floor) in FLOORS {
+        let (share, own) = rows.get(name).map_or((0.0, 0.0), |r| (r.share(), r.own_share()));
+        assert!(share >= *floor, "{name}: {share:.5} of all truths met is below the floor {floor}");
+        assert!(own >= *own_floor, "{name}: {own:.5} of the truths without a named reason is below the floor {own_floor}");
     }
 }
 
-const FLOORS: &[(&str, f64)] = &[("frames", 0.0)];
+/// (field, least share of all truths, least share of those that no named reason explains). What "other" holds at the time
+/// of writing: TLS behind CONNECT or STARTTLS, TLS renegotiated on one connection, packets the truth takes from quotes or
+/// source routes, first fragments that tshark books under the packet it put together, DNS with opcodes that do not exist.
+const FLOORS: &[(&str, f64, f64)] = &[
+    ("frames", 0.9999, 1.0),
+    ("flow packets", 0.992, 0.999),
+    ("flow bytes", 0.991, 0.999),
+    ("community id", 0.993, 0.999),
+    ("dns queries", 0.933, 0.994),
+    ("tls sni", 0.776, 0.973),
+    ("tls ja3", 0.770, 0.946),
+    ("http requests", 0.734, 0.990),
+];
