@@ -5,7 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use event::{AgentId, Class, Epoch, Event, EventId, FIELDS_MAX, Field, Fields, Kind, LIST_MAX, LogSource, Name, Severity, Timestamp, Value};
+use event::{
+    AgentId, Class, Epoch, Event, EventId, FIELDS_MAX, Field, Fields, Kind, LIST_MAX, LogSource, Name, Severity, Timestamp, Value,
+};
 
 const VERSION: u8 = 1;
 const DEPTH_MAX: usize = 4;

@@ -614,7 +614,9 @@ impl EventStore for DiskStore {
         let query = Query { filter: Filter::Id(id), limit: 1, ..Query::default() };
         let page = self.search(scope, &query)?;
         match (page.events.into_iter().next(), page.searched.failed.into_iter().next()) {
-            (None, Some(reason)) => Err(StoreError::Refused(format!("event {id} was not found, but not all segments could be read: {reason}"))),
+            (None, Some(reason)) => {
+                Err(StoreError::Refused(format!("event {id} was not found, but not all segments could be read: {reason}")))
+            }
             (found, _) => Ok(found),
         }
     }
@@ -680,7 +682,9 @@ fn sort_segments(segments: &mut [Arc<Segment>]) {
 
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::Io { action: "remove segment", path: path.to_path_buf(), source: e }),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Io { action: "remove segment", path: path.to_path_buf(), source: e })
+        }
         _ => Ok(()),
     }
 }

@@ -76,7 +76,10 @@ impl Manifest {
                 tx.execute("UPDATE segment SET state = 'gone', gone_at = ?2 WHERE id = ?1", params![id, now.ns()])?;
             }
             if let Some(sealed) = sealed {
-                tx.execute("INSERT INTO sealed(one, position) VALUES (1, ?1) ON CONFLICT(one) DO UPDATE SET position = ?1", [sealed.0.cast_signed()])?;
+                tx.execute(
+                    "INSERT INTO sealed(one, position) VALUES (1, ?1) ON CONFLICT(one) DO UPDATE SET position = ?1",
+                    [sealed.0.cast_signed()],
+                )?;
             }
             Ok(())
         })
@@ -105,8 +108,9 @@ impl Manifest {
             while let Some(r) = rows.next()? {
                 units.entry(r.get(0)?).or_default().insert(r.get(1)?, (count(r.get(2)?) as u64, r.get(3)?, r.get(4)?));
             }
-            let mut statement =
-                tx.prepare("SELECT id, file, class, day, min_ts, max_ts, rows, bytes, hash, tier, hold FROM segment WHERE state = 'live' ORDER BY id")?;
+            let mut statement = tx.prepare(
+                "SELECT id, file, class, day, min_ts, max_ts, rows, bytes, hash, tier, hold FROM segment WHERE state = 'live' ORDER BY id",
+            )?;
             let mut rows = statement.query([])?;
             let mut live = Vec::new();
             while let Some(r) = rows.next()? {
@@ -153,7 +157,8 @@ impl Manifest {
     pub(crate) fn gone(&mut self) -> Result<Vec<(i64, String, Timestamp)>, StoreError> {
         self.run(|tx| {
             let mut statement = tx.prepare("SELECT id, file, gone_at FROM segment WHERE state = 'gone' ORDER BY id")?;
-            let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, Timestamp::from_ns(r.get::<_, Option<i64>>(2)?.unwrap_or(0)))))?;
+            let rows =
+                statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, Timestamp::from_ns(r.get::<_, Option<i64>>(2)?.unwrap_or(0)))))?;
             rows.collect()
         })
     }
@@ -161,7 +166,11 @@ impl Manifest {
     /// Forgets a segment whose file has been removed.
     pub(crate) fn forget(&mut self, id: i64) -> Result<(), StoreError> {
         self.run(|tx| {
-            for sql in ["DELETE FROM row_group WHERE segment = ?1", "DELETE FROM segment_unit WHERE segment = ?1", "DELETE FROM segment WHERE id = ?1"] {
+            for sql in [
+                "DELETE FROM row_group WHERE segment = ?1",
+                "DELETE FROM segment_unit WHERE segment = ?1",
+                "DELETE FROM segment WHERE id = ?1",
+            ] {
                 tx.execute(sql, [id])?;
             }
             Ok(())
@@ -175,13 +184,28 @@ fn insert(tx: &rusqlite::Transaction, written: &mut Written) -> Result<(), rusql
         .execute(params![m.file, m.class as u8, m.day, m.min.ns(), m.max.ns(), m.rows.cast_signed(), m.bytes.cast_signed(), m.hash, m.tier, m.hold])?;
     m.id = tx.last_insert_rowid();
     for (number, (g, bloom)) in m.groups.iter().zip(&written.blooms).enumerate() {
-        tx.prepare_cached("INSERT INTO row_group(segment, number, rows, min_ts, max_ts, odd, present, bloom) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?.execute(
-            params![m.id, number as i64, g.rows as i64, g.min.ns(), g.max.ns(), g.odd as i64, g.present.to_le_bytes(), bloom.bytes()],
-        )?;
+        tx.prepare_cached(
+            "INSERT INTO row_group(segment, number, rows, min_ts, max_ts, odd, present, bloom) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+        )?
+        .execute(params![
+            m.id,
+            number as i64,
+            g.rows as i64,
+            g.min.ns(),
+            g.max.ns(),
+            g.odd as i64,
+            g.present.to_le_bytes(),
+            bloom.bytes()
+        ])?;
     }
     for (unit, (rows, min, max)) in &m.units {
-        tx.prepare_cached("INSERT INTO segment_unit(segment, unit, rows, min_ts, max_ts) VALUES (?1,?2,?3,?4,?5)")?
-            .execute(params![m.id, unit, rows.cast_signed(), min, max])?;
+        tx.prepare_cached("INSERT INTO segment_unit(segment, unit, rows, min_ts, max_ts) VALUES (?1,?2,?3,?4,?5)")?.execute(params![
+            m.id,
+            unit,
+            rows.cast_signed(),
+            min,
+            max
+        ])?;
     }
     Ok(())
 }

@@ -251,7 +251,8 @@ impl Parser {
             "until" => self.query.to = instant(value, self.now)?,
             "limit" => {
                 let limit = value.text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n));
-                self.query.limit = limit.ok_or_else(|| fault(value.at, format!("'{}' is not a number from 1 to {PAGE_MAX}", value.text)))?;
+                self.query.limit =
+                    limit.ok_or_else(|| fault(value.at, format!("'{}' is not a number from 1 to {PAGE_MAX}", value.text)))?;
             }
             "has" => {
                 let keys = resolve(value)?;
@@ -352,7 +353,10 @@ fn ascii(c: char) -> char {
 
 fn instant(word: &Word, now: Timestamp) -> Result<Timestamp, Error> {
     let bad = || {
-        fault(word.at, format!("'{}' is no time: write 30s, 15m, 2h, 7d, 2w back from now, 2026-11-23, or 2026-11-23T08:00:00+08:00", word.text))
+        fault(
+            word.at,
+            format!("'{}' is no time: write 30s, 15m, 2h, 7d, 2w back from now, 2026-11-23, or 2026-11-23T08:00:00+08:00", word.text),
+        )
     };
     let text = word.text.trim();
     if let Some(unit) = text.chars().last().filter(|c| !c.is_ascii_digit())
@@ -481,7 +485,8 @@ fn resolve(name: &Word) -> Result<Vec<Key>, Error> {
         return Ok(vec![field.into()]);
     }
     let words = ALIASES.iter().flat_map(|a| a.words.iter().copied());
-    let names = words.chain(["since", "until", "limit", "id", "has"]).chain(Field::all().map(Field::name)).chain(Header::ALL.map(Header::name));
+    let names =
+        words.chain(["since", "until", "limit", "id", "has"]).chain(Field::all().map(Field::name)).chain(Header::ALL.map(Header::name));
     Err(Error {
         suggestion: nearest(&folded, names),
         ..fault(name.at, format!("no field '{}'; a name that is not in the field table must stand in quotes", name.text))
@@ -622,9 +627,15 @@ mod tests {
         assert_eq!(f("cmd:\"a*b\""), Filter::eq(field::PROCESS_CMD_LINE, "a*b"));
         assert_eq!(f("src:0:0::1"), Filter::eq(field::SRC_IP, "::1"));
         assert_eq!(f("\"CommandLine\":x"), Filter::eq("CommandLine", "x"));
-        assert_eq!(f("a or (b and -c)"), Filter::Or(vec![Filter::text("a"), Filter::And(vec![Filter::text("b"), Filter::Not(Box::new(Filter::text("c")))])]));
+        assert_eq!(
+            f("a or (b and -c)"),
+            Filter::Or(vec![Filter::text("a"), Filter::And(vec![Filter::text("b"), Filter::Not(Box::new(Filter::text("c")))])])
+        );
         assert_eq!(f("host!=a"), Filter::Not(Box::new(Filter::eq(field::DEVICE_HOSTNAME, "a"))));
-        assert_eq!(f("origin notable android"), Filter::And(vec![Filter::text("origin"), Filter::text("notable"), Filter::text("android")]));
+        assert_eq!(
+            f("origin notable android"),
+            Filter::And(vec![Filter::text("origin"), Filter::text("notable"), Filter::text("android")])
+        );
         assert_eq!(read("limit:7").limit, 7);
         assert_eq!(read("since:2026-11-23").from.to_string(), "2026-11-23T00:00:00Z");
         assert_eq!(f(""), Filter::All);

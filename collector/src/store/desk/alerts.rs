@@ -30,7 +30,8 @@ pub(super) fn save(tx: &Transaction, step: &Step) -> Result<Vec<Alert>, Fault> {
             keep_evidence(tx, &alert, &events)?;
             stored.push(alert);
         }
-        tx.prepare_cached("INSERT INTO engine(one, position) VALUES (1, ?1) ON CONFLICT(one) DO UPDATE SET position = ?1")?.execute([now_at])?;
+        tx.prepare_cached("INSERT INTO engine(one, position) VALUES (1, ?1) ON CONFLICT(one) DO UPDATE SET position = ?1")?
+            .execute([now_at])?;
     }
     if let Some(snapshot) = step.snapshot {
         tx.prepare_cached("UPDATE engine SET snapshot_position = ?1, snapshot = ?2")?.execute((now_at, snapshot))?;
@@ -120,7 +121,10 @@ fn keep_evidence(tx: &Transaction, alert: &Alert, events: &HashMap<String, &Arc<
     let kept: i64 = tx.prepare_cached("SELECT count(*) FROM evidence WHERE alert = ?1")?.query_row([&alert.id.0], |r| r.get(0))?;
     if kept > 2 * event::EVIDENCE_MAX as i64 {
         let named: BTreeSet<&String> = alert.evidence.iter().collect();
-        let all: Vec<String> = tx.prepare_cached("SELECT event FROM evidence WHERE alert = ?1")?.query_map([&alert.id.0], |r| r.get(0))?.collect::<Result<_, _>>()?;
+        let all: Vec<String> = tx
+            .prepare_cached("SELECT event FROM evidence WHERE alert = ?1")?
+            .query_map([&alert.id.0], |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
         for id in all.iter().filter(|id| !named.contains(id)) {
             tx.prepare_cached("DELETE FROM evidence WHERE alert = ?1 AND event = ?2")?.execute((&alert.id.0, id))?;
         }
@@ -130,7 +134,9 @@ fn keep_evidence(tx: &Transaction, alert: &Alert, events: &HashMap<String, &Arc<
 
 pub(super) fn engine(c: &Connection) -> Result<EngineState, Fault> {
     type Row = (i64, Option<i64>, Option<Vec<u8>>);
-    let row: Option<Row> = c.query_row("SELECT position, snapshot_position, snapshot FROM engine", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).optional()?;
+    let row: Option<Row> = c
+        .query_row("SELECT position, snapshot_position, snapshot FROM engine", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+        .optional()?;
     let at = |n: i64| Offset(u64::try_from(n).unwrap_or(0));
     Ok(row.map_or_else(EngineState::default, |(position, snapshot_at, snapshot)| EngineState {
         position: at(position),
@@ -161,7 +167,10 @@ fn view(c: &Connection, scope: &Scope, mut alert: Alert) -> Result<Option<Alert>
     let ids: BTreeSet<String> = own.iter().map(|e| e.id.to_string()).collect();
     let words: BTreeSet<String> = own
         .iter()
-        .flat_map(|e| [field::DST_IP, field::DEVICE_HOSTNAME, field::USER_NAME, field::ACTOR_USER, field::DEVICE_IP, field::SRC_IP].map(|f| e.text(f).into_owned()))
+        .flat_map(|e| {
+            [field::DST_IP, field::DEVICE_HOSTNAME, field::USER_NAME, field::ACTOR_USER, field::DEVICE_IP, field::SRC_IP]
+                .map(|f| e.text(f).into_owned())
+        })
         .collect();
     alert.evidence.retain(|id| ids.contains(id));
     let secret: BTreeSet<String> = alert
@@ -270,7 +279,12 @@ fn visible_match(scope: &Scope, query: &AlertQuery, alert: &Alert) -> bool {
     let Some(text) = &query.text else { return true };
     let text = text.to_ascii_lowercase();
     let own = [&alert.id.0, &alert.rule_id, &alert.title, &alert.title_zh];
-    own.into_iter().chain(words()).chain(&alert.users).chain(&alert.hosts).chain(&alert.techniques).any(|w| w.to_ascii_lowercase().contains(&text))
+    own.into_iter()
+        .chain(words())
+        .chain(&alert.users)
+        .chain(&alert.hosts)
+        .chain(&alert.techniques)
+        .any(|w| w.to_ascii_lowercase().contains(&text))
 }
 
 pub(super) fn counts(c: &Connection, scope: &Scope) -> Result<AlertCounts, Fault> {
@@ -341,7 +355,8 @@ pub(super) fn triage(tx: &Transaction, scope: &Scope, triage: &Triage) -> Result
     }
     let closing = triage.state == AlertState::Closed;
     if closing != triage.reason.is_some() {
-        let why = if closing { "to close an alert, say why (confirmed, authorised_activity, …)" } else { "a reason goes with closing only" };
+        let why =
+            if closing { "to close an alert, say why (confirmed, authorised_activity, …)" } else { "a reason goes with closing only" };
         return Err(DeskError::Refused(why.into()).into());
     }
     let mut alert = old.clone();

@@ -10,8 +10,10 @@ use super::{AuditEntry, AuditReport, AuditRow, ROWS_MAX, Scope};
 const ORIGIN: [u8; 32] = [0; 32];
 
 pub(super) fn append(tx: &Transaction, entry: &AuditEntry) -> Result<u64, Fault> {
-    let last: Option<(i64, [u8; 32])> =
-        tx.prepare_cached("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")?.query_row([], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+    let last: Option<(i64, [u8; 32])> = tx
+        .prepare_cached("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")?
+        .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
     let (before, previous) = last.unwrap_or((0, ORIGIN));
     let row = before + 1;
     let number = row.cast_unsigned();

@@ -10,6 +10,8 @@ mod audit;
 mod fleet;
 mod people;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

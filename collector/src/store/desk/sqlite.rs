@@ -14,8 +14,8 @@ use std::sync::Arc;
 use warning::{Alert, AlertId};
 
 use super::{
-    AgentRow, AlertCounts, AlertPage, AlertQuery, AssetRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DeskError, DeskStore, EngineState,
-    EnrolmentRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow, alerts, audit, fleet, people,
+    AgentRow, AlertCounts, AlertPage, AlertQuery, AssetRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DeskError, DeskStore,
+    EngineState, EnrolmentRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow, alerts, audit, fleet, people,
 };
 
 pub struct SqliteDesk {
@@ -348,7 +348,8 @@ impl DeskStore for SqliteDesk {
     }
     fn put_setting(&self, key: &str, value: &str) -> Result<(), DeskError> {
         self.write(|tx| {
-            tx.prepare_cached("INSERT INTO setting(key, value) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2")?.execute((key, value))?;
+            tx.prepare_cached("INSERT INTO setting(key, value) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2")?
+                .execute((key, value))?;
             Ok(())
         })
     }

@@ -89,7 +89,11 @@ fn masks(hash: u64) -> [u32; 8] {
 
 /// Hash of a field's folded text.
 pub(crate) fn value_hash(field: Field, text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325 ^ u64::from(field.number()), |h, c| (h ^ u64::from(c.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)).mix()
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325 ^ u64::from(field.number()), |h, c| {
+            (h ^ u64::from(c.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+        })
+        .mix()
 }
 
 /// Hash of the run of 256 numbers an event id lies in.

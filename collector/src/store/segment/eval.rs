@@ -91,7 +91,11 @@ pub(crate) fn eval(filter: &Filter, batch: &RecordBatch, class: Class) -> Boolea
         Filter::Text(_) => BooleanBuffer::new_set(rows),
         Filter::Id(id) => {
             let is = |name: &str, want: u64| ints(batch, name, |n| n.cast_unsigned() == want);
-            if class == id.class { &(&is(AGENT, id.agent.0) & &is(EPOCH, id.epoch.0)) & &is(SEQ, id.seq) } else { BooleanBuffer::new_unset(rows) }
+            if class == id.class {
+                &(&is(AGENT, id.agent.0) & &is(EPOCH, id.epoch.0)) & &is(SEQ, id.seq)
+            } else {
+                BooleanBuffer::new_unset(rows)
+            }
         }
         Filter::Is(Key::Header(h), test) => header(*h, test, batch, class),
         Filter::Is(key @ Key::Body(_), test) => match batch.column_by_name(key.name()) {
@@ -152,7 +156,9 @@ fn body(column: &ArrayRef, test: &Test) -> BooleanBuffer {
         return BooleanBuffer::collect_bool(rows, |row| numbers.is_valid(row) && test.fits(numbers.value(row)));
     }
     if let Some(flags) = column.as_any().downcast_ref::<BooleanArray>() {
-        return BooleanBuffer::collect_bool(rows, |row| flags.is_valid(row) && test.on_text(if flags.value(row) { "true" } else { "false" }));
+        return BooleanBuffer::collect_bool(rows, |row| {
+            flags.is_valid(row) && test.on_text(if flags.value(row) { "true" } else { "false" })
+        });
     }
     BooleanBuffer::new_unset(rows)
 }
@@ -220,7 +226,13 @@ pub(crate) fn ids(batch: &RecordBatch, class: Class) -> Option<Vec<EventId>> {
     let (agent, epoch, seq) = (of(AGENT)?, of(EPOCH)?, of(SEQ)?);
     let rows = agent.values().iter().zip(epoch.values()).zip(seq.values());
     Some(
-        rows.map(|((a, e), s)| EventId { agent: AgentId(a.cast_unsigned()), epoch: event::Epoch(e.cast_unsigned()), class, seq: s.cast_unsigned() }).collect(),
+        rows.map(|((a, e), s)| EventId {
+            agent: AgentId(a.cast_unsigned()),
+            epoch: event::Epoch(e.cast_unsigned()),
+            class,
+            seq: s.cast_unsigned(),
+        })
+        .collect(),
     )
 }
 
@@ -269,7 +281,8 @@ impl Sieve {
                 Some((keys, words)) => {
                     let fits: Vec<bool> = words.iter().map(|w| w.is_some_and(|w| units.contains(w))).collect();
                     BooleanBuffer::collect_bool(batch.num_rows(), |row| {
-                        keys.is_valid(row) && keys.keys().values().get(row).and_then(|k| fits.get(usize::try_from(*k).ok()?)).copied().unwrap_or(false)
+                        keys.is_valid(row)
+                            && keys.keys().values().get(row).and_then(|k| fits.get(usize::try_from(*k).ok()?)).copied().unwrap_or(false)
                     })
                 }
                 None => BooleanBuffer::new_unset(batch.num_rows()),

@@ -21,7 +21,8 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use super::eval::{self, Sieve};
 use super::{
-    ACTIVITY, AGENT, CATEGORY, CLASS_UID, COLUMNS, EPOCH, EXTRA, GROUP_ROWS, Layout, Meta, OBSERVED_LAG, PRODUCT, SEQ, SERVICE, SEVERITY, TIME, TIME_REST,
+    ACTIVITY, AGENT, CATEGORY, CLASS_UID, COLUMNS, EPOCH, EXTRA, GROUP_ROWS, Layout, Meta, OBSERVED_LAG, PRODUCT, SEQ, SERVICE, SEVERITY,
+    TIME, TIME_REST,
 };
 use crate::store::codec;
 use crate::store::filter::{Filter, Header, Key};
@@ -108,7 +109,9 @@ impl Opened {
     fn decode_where(&self, group: usize, sieve: Sieve) -> Result<Vec<Event>, ReadError> {
         let mut builder = self.builder(group)?;
         if !sieve.is_open() {
-            let predicate = ArrowPredicateFn::new(self.mask(&sieve.columns()), move |batch: RecordBatch| Ok(BooleanArray::new(sieve.mask(&batch), None)));
+            let predicate = ArrowPredicateFn::new(self.mask(&sieve.columns()), move |batch: RecordBatch| {
+                Ok(BooleanArray::new(sieve.mask(&batch), None))
+            });
             builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
         }
         let mut out = Vec::new();
@@ -171,7 +174,15 @@ impl Opened {
     }
 
     /// Counts the fitting events of some groups.
-    pub(crate) fn count(&self, meta: &Meta, groups: &[usize], scope: &Scope, query: &Query, by: &CountBy, out: &mut Groups) -> Result<(), ReadError> {
+    pub(crate) fn count(
+        &self,
+        meta: &Meta,
+        groups: &[usize],
+        scope: &Scope,
+        query: &Query,
+        by: &CountBy,
+        out: &mut Groups,
+    ) -> Result<(), ReadError> {
         let simple = by.keys.len() <= KEYS_PACKED && by.keys.iter().all(|k| eval::key_column(k).is_some());
         let exact = simple && eval::columns(&query.filter, &mut Vec::new()).is_some();
         for &at in groups {
@@ -262,7 +273,9 @@ impl Codes {
             None => vec![None; rows],
         };
         let text = |n: i64| match key {
-            Key::Header(Header::ClassName) => u16::try_from(n).ok().and_then(Kind::from_class_uid).map_or_else(String::new, |k| k.name().to_owned()),
+            Key::Header(Header::ClassName) => {
+                u16::try_from(n).ok().and_then(Kind::from_class_uid).map_or_else(String::new, |k| k.name().to_owned())
+            }
             Key::Header(Header::Agent) => event::AgentId(n.cast_unsigned()).to_string(),
             _ => n.to_string(),
         };
@@ -347,11 +360,15 @@ fn decode(batch: &RecordBatch, class: Class, out: &mut Vec<Event>) -> Result<(),
     let ids = eval::ids(batch, class).ok_or("no id columns")?;
     let lag = batch.column_by_name(OBSERVED_LAG).and_then(|c| c.as_any().downcast_ref::<Int64Array>()).ok_or("no observed_lag column")?;
     let small = |name: &str| batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<Int32Array>());
-    let (kinds, activities, severities) =
-        (small(CLASS_UID).ok_or("no class_uid column")?, small(ACTIVITY).ok_or("no activity_id column")?, small(SEVERITY).ok_or("no severity_id column")?);
+    let (kinds, activities, severities) = (
+        small(CLASS_UID).ok_or("no class_uid column")?,
+        small(ACTIVITY).ok_or("no activity_id column")?,
+        small(SEVERITY).ok_or("no severity_id column")?,
+    );
     let extra = batch.column_by_name(EXTRA).and_then(|c| c.as_any().downcast_ref::<BinaryArray>()).ok_or("no extra column")?;
     let sources: Vec<Option<Source>> = [PRODUCT, CATEGORY, SERVICE].map(|n| batch.column_by_name(n).and_then(Source::of)).into();
-    let columns: Vec<_> = COLUMNS.iter().filter_map(|(f, layout)| Some((*f, *layout, Source::of(batch.column_by_name(f.name())?)?))).collect();
+    let columns: Vec<_> =
+        COLUMNS.iter().filter_map(|(f, layout)| Some((*f, *layout, Source::of(batch.column_by_name(f.name())?)?))).collect();
     for (row, (time, id)) in times.into_iter().zip(ids).enumerate() {
         let kind = u16::try_from(kinds.value(row)).ok().and_then(Kind::from_class_uid).ok_or("unknown class_uid")?;
         let word = |at: usize| sources.get(at).and_then(Option::as_ref).and_then(|s| s.text(row));

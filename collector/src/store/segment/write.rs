@@ -19,8 +19,8 @@ use parquet::schema::types::ColumnPath;
 
 use super::bloom::{self, Bloom};
 use super::{
-    ACTIVITY, AGENT, CATEGORY, CLASS_UID, COLUMNS, EPOCH, EXTRA, GROUP_ROWS, Group, Layout, Meta, OBSERVED_LAG, PRODUCT, SEQ, SERVICE, SEVERITY, TIME,
-    TIME_REST, column_of,
+    ACTIVITY, AGENT, CATEGORY, CLASS_UID, COLUMNS, EPOCH, EXTRA, GROUP_ROWS, Group, Layout, Meta, OBSERVED_LAG, PRODUCT, SEQ, SERVICE,
+    SEVERITY, TIME, TIME_REST, column_of,
 };
 use crate::store::codec::put_field;
 use crate::store::events::day_of;
@@ -81,7 +81,10 @@ pub(crate) fn write(path: &Path, class: Class, events: &[Arc<Event>], level: i32
 fn fits(layout: Layout, value: &Value) -> bool {
     matches!(
         (layout, value),
-        (Layout::Word | Layout::Text, Value::Text(_)) | (Layout::Ip, Value::Ip(_)) | (Layout::Int | Layout::Rising, Value::Int(_)) | (Layout::Bool, Value::Bool(_))
+        (Layout::Word | Layout::Text, Value::Text(_))
+            | (Layout::Ip, Value::Ip(_))
+            | (Layout::Int | Layout::Rising, Value::Int(_))
+            | (Layout::Bool, Value::Bool(_))
     )
 }
 
@@ -216,7 +219,12 @@ impl Column {
     }
 }
 
-fn batch(schema: &Arc<Schema>, used: &[usize], events: &[Arc<Event>], units: &mut BTreeMap<String, (u64, i64, i64)>) -> io::Result<(RecordBatch, Group, Bloom)> {
+fn batch(
+    schema: &Arc<Schema>,
+    used: &[usize],
+    events: &[Arc<Event>],
+    units: &mut BTreeMap<String, (u64, i64, i64)>,
+) -> io::Result<(RecordBatch, Group, Bloom)> {
     let mut columns: Vec<Option<Column>> = (0..COLUMNS.len()).map(|_| None).collect();
     for &at in used {
         if let (Some(slot), Some((_, layout))) = (columns.get_mut(at), COLUMNS.get(at)) {
@@ -255,7 +263,11 @@ fn batch(schema: &Arc<Schema>, used: &[usize], events: &[Arc<Event>], units: &mu
             }
         }
         group.odd += usize::from(odd);
-        if rest.is_empty() { extra.append_null() } else { extra.append_value(&rest) }
+        if rest.is_empty() {
+            extra.append_null()
+        } else {
+            extra.append_value(&rest)
+        }
         note_unit(units, event);
     }
     let ints = |f: fn(&Event) -> i64| -> ArrayRef {

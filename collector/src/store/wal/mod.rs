@@ -12,6 +12,8 @@ pub mod disk;
 pub mod frame;
 mod read;
 mod recover;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;
