@@ -18,6 +18,7 @@ pub fn alert_item(alert: &Alert) -> Item {
         name: "alert",
         data: serde_json::to_string(&told).unwrap_or_default().into(),
         units: alert.units.iter().map(|u| u.id.clone()).collect(),
+        alert: Some(Arc::new(alert.clone())),
     }
 }
 

@@ -13,7 +13,7 @@ const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator](
 const ask = async (what) => { console.log(`DO ${what}`); await answers.next(); };
 
 const context = await chromium.launchPersistentContext(PROFILE, {
-  executablePath: "/usr/bin/chromium", headless: true, viewport: { width: 1600, height: 900 }, locale: "zh-CN",
+  executablePath: "/usr/bin/chromium", headless: true, viewport: { width: 1600, height: 900 }, locale: "zh-CN", colorScheme: "dark", reducedMotion: "reduce",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const page = context.pages()[0] ?? (await context.newPage());

@@ -26,7 +26,10 @@ fn modules() -> Option<PathBuf> {
         return Some(folder);
     }
     std::fs::create_dir_all(&folder).ok()?;
-    let done = Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund", "playwright-core@1", "axe-core@4"]).current_dir(&folder).status();
+    let done = Command::new("npm")
+        .args(["install", "--silent", "--no-audit", "--no-fund", "playwright-core@1", "axe-core@4"])
+        .current_dir(&folder)
+        .status();
     done.is_ok_and(|s| s.success()).then_some(folder)
 }
 

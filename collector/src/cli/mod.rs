@@ -1,1 +1,496 @@
-//! (stub)
+//! The operator's command line: everything it does goes through `/api/v1`, so that it can do exactly what its token may.
+//!
+//! Contract: results on standard output, everything else on standard error; `-o table|json|jsonl|csv`; `--lang zh|en|auto`;
+//! `NO_COLOR`; exit code 0 done, 1 something was found or did not hold, 2 bad input, 3 cannot connect, 4 denied.
+
+mod client;
+mod output;
+mod show;
+mod tail;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use client::{Client, Trouble};
+use output::Printer;
+pub use output::{Format, Lang};
+
+/// Exit codes.
+pub mod exit {
+    pub const DONE: u8 = 0;
+    /// Something was found, or a check did not hold.
+    pub const FOUND: u8 = 1;
+    pub const BAD_INPUT: u8 = 2;
+    pub const NO_CONNECTION: u8 = 3;
+    pub const DENIED: u8 = 4;
+}
+
+/// Where the server is and how to print.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Address of the collector's console, e.g. https://soc.example:8443 [env: VEDETTE_SERVER] [default: http://127.0.0.1:8080]
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub server: Option<String>,
+    /// File with an API token; without it the token is taken from VEDETTE_TOKEN (never from the command line, which others can read)
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub token_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the server's certificate [env: VEDETTE_CA]
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub ca: Option<PathBuf>,
+    /// How to print: a table for people, or JSON, JSON lines, CSV for programs
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Output")]
+    pub output: Format,
+    /// Language of titles and reasons; auto follows LANG
+    #[arg(long, global = true, value_enum, default_value_t = Lang::Auto, help_heading = "Output")]
+    pub lang: Lang,
+}
+
+/// What a client command does. `serve` and `replay` stand beside these in the program's own list.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// List alerts, newest change first
+    ///
+    /// The filter is the console's: words are searched, key:value narrows.
+    ///   vedette alerts 'sector:power severity>=high since:2h'
+    ///   vedette alerts --state all -o csv > alerts.csv
+    #[command(verbatim_doc_comment)]
+    Alerts(AlertsArgs),
+    /// Show one alert
+    Alert { id: String },
+    /// Show why an alert was raised: reasons, parties and the events behind it
+    Why { id: String },
+    /// Acknowledge alerts: seen, and mine
+    Ack(JudgeArgs),
+    /// Close alerts with a reason
+    Close {
+        #[command(flatten)]
+        judge: JudgeArgs,
+        /// Why it is closed
+        #[arg(long, value_enum)]
+        reason: CloseWord,
+    },
+    /// Follow alerts as they come; resumes where it was after a cut
+    ///
+    ///   vedette tail 'severity>=high' --follow -o jsonl | jq .title
+    #[command(verbatim_doc_comment)]
+    Tail {
+        /// Filter in the query language
+        #[arg(default_value = "")]
+        query: String,
+        /// Keep following; without it, what is there is printed and that is all
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Search events
+    Events {
+        /// Filter in the query language
+        #[arg(default_value = "")]
+        query: String,
+        #[arg(short = 'n', long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// List agents: alive or silent, what they cannot see, whether their sums add up (exit 1 if one is silent or does not add up)
+    Agents {
+        /// alive, late, silent, never_seen, revoked; several with commas
+        #[arg(long, default_value = "")]
+        liveness: String,
+    },
+    /// List units of the register
+    Units,
+    /// Make a one-use string that enrols one agent of a unit
+    EnrolToken {
+        /// Unit the agent will belong to
+        #[arg(long)]
+        unit: String,
+        /// Minutes it may be used
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// API tokens of your own
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List rules in force and rules refused (exit 1 if one was refused)
+    Rules,
+    /// Read configuration and rules again
+    Reload,
+    /// The audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Check a configuration file without starting anything (all problems at once)
+    Check {
+        #[arg(short, long, default_value = "/etc/vedette/collector.toml")]
+        config: PathBuf,
+    },
+    /// Look at a running collector: reachable, ready, allowed, agents heard, audit chain whole, with what to do where not
+    Doctor,
+    /// Print a contract or a sample
+    #[command(subcommand)]
+    Print(PrintCommand),
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AlertsArgs {
+    /// Filter in the query language
+    #[arg(default_value = "")]
+    query: String,
+    /// new, acknowledged, investigating, escalated, closed, open, all; several with commas
+    #[arg(long, default_value = "open")]
+    state: String,
+    /// At least this: informational, low, medium, high, critical
+    #[arg(long, default_value = "")]
+    severity: String,
+    /// How many at most
+    #[arg(short = 'n', long, default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct JudgeArgs {
+    /// Alert ids
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// A note kept in the history
+    #[arg(long)]
+    note: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum CloseWord {
+    Confirmed,
+    AuthorisedActivity,
+    FalsePositive,
+    Duplicate,
+    ExpectedMaintenance,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// List tokens
+    List,
+    /// Create one; it is shown once
+    Create {
+        name: String,
+        /// viewer, operator, shift_lead, rule_author, sector_user, sector_lead, auditor, display, metrics, admin
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        /// Units it may see; none: as much as you
+        #[arg(long, value_delimiter = ',')]
+        units: Vec<String>,
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+    },
+    /// Revoke one
+    Revoke { id: String },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum AuditCommand {
+    /// Newest entries
+    List {
+        #[arg(short = 'n', long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Recompute the hash chain (exit 1 if it does not hold)
+    Verify,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum PrintCommand {
+    /// The configuration file with every key and its default
+    Config,
+    /// The metrics of the serving side as they look when nothing has happened yet
+    Metrics,
+    /// The OpenAPI 3.1 document
+    Openapi,
+}
+
+/// Only to give `--help` and completions a whole program where the caller has none.
+#[derive(Debug, Parser)]
+#[command(name = "vedette", version, about = "Network security monitoring and early warning for a city 烽燧")]
+pub struct Alone {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Carries out a command and says the exit code. Blocks; starts a small runtime where it needs one.
+pub fn run(global: &Global, command: &Command) -> u8 {
+    let printer = Printer::new(global.output, global.lang);
+    let done = match command {
+        Command::Print(what) => print(*what),
+        Command::Completions { shell } => {
+            let mut whole = <Alone as clap::CommandFactory>::command();
+            clap_complete::generate(*shell, &mut whole, "vedette", &mut std::io::stdout());
+            Ok(exit::DONE)
+        }
+        Command::Check { config } => Ok(check(config)),
+        online => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Err(error) => Err(Trouble::Input(format!("cannot start: {error}"))),
+            Ok(runtime) => runtime.block_on(async {
+                let client = connect(global)?;
+                remote(&client, &printer, online).await
+            }),
+        },
+    };
+    match done {
+        Ok(code) => code,
+        Err(trouble) => {
+            eprintln!("vedette: {}", trouble.say(printer.lang));
+            trouble.code()
+        }
+    }
+}
+
+/// The client the flags and the environment describe.
+fn connect(global: &Global) -> Result<Client, Trouble> {
+    let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let server = global.server.clone().or_else(|| env("VEDETTE_SERVER")).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+    let token = match &global.token_file {
+        Some(path) => std::fs::read_to_string(path).map_err(|e| Trouble::Input(format!("{}: {e}", path.display())))?.trim().to_owned(),
+        None => env("VEDETTE_TOKEN").unwrap_or_default(),
+    };
+    let ca = global.ca.clone().or_else(|| env("VEDETTE_CA").map(PathBuf::from));
+    Client::new(&server, &token, ca.as_deref())
+}
+
+fn print(what: PrintCommand) -> Result<u8, Trouble> {
+    let text = match what {
+        PrintCommand::Config => crate::config::SAMPLE.to_owned(),
+        PrintCommand::Openapi => api::document_json(),
+        PrintCommand::Metrics => {
+            let metrics = telemetry::Metrics::new("vedette");
+            let _serve = crate::metrics::ServeMetrics::new(&metrics);
+            let _engine = crate::pipeline::PipelineMetrics::new(&metrics);
+            metrics.render()
+        }
+    };
+    output::write(&text);
+    Ok(exit::DONE)
+}
+
+fn check(path: &std::path::Path) -> u8 {
+    match settings::load::<crate::config::Config>(path) {
+        Err(errors) => {
+            eprintln!("{errors}");
+            exit::BAD_INPUT
+        }
+        Ok(config) => {
+            let problems = crate::config::check(&config);
+            for problem in &problems {
+                eprintln!("{}: {problem}", path.display());
+            }
+            if problems.is_empty() {
+                output::write(&format!("{}: good\n", path.display()));
+                exit::DONE
+            } else {
+                exit::BAD_INPUT
+            }
+        }
+    }
+}
+
+async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result<u8, Trouble> {
+    match command {
+        Command::Alerts(args) => {
+            let page = client
+                .pages("/api/v1/alerts", &[("q", &args.query), ("state", &args.state), ("severity", &args.severity)], args.limit)
+                .await?;
+            printer.list(&page, show::ALERTS);
+        }
+        Command::Alert { id } => printer.one(&client.get(&format!("/api/v1/alerts/{}", word(id)?), &[]).await?, show::alert),
+        Command::Why { id } => {
+            let id = word(id)?;
+            let alert = client.get(&format!("/api/v1/alerts/{id}"), &[]).await?;
+            let events = client.get(&format!("/api/v1/alerts/{id}/events"), &[]).await?;
+            let rule = match client.get(&format!("/api/v1/rules/{}", word(alert["rule_id"].as_str().unwrap_or(""))?), &[]).await {
+                Ok(rule) => rule,
+                Err(Trouble::Problem(problem)) if problem.status == 404 => Value::Null,
+                Err(other) => return Err(other),
+            };
+            printer.one(&json!({"alert": alert, "events": events, "rule": rule}), show::why);
+        }
+        Command::Ack(args) => return judge(client, printer, args, "acknowledge", None).await,
+        Command::Close { judge: args, reason } => {
+            let reason = reason.to_possible_value().map(|v| v.get_name().to_owned());
+            return judge(client, printer, args, "close", reason).await;
+        }
+        Command::Tail { query, follow } => return tail::tail(client, printer, query, *follow).await,
+        Command::Events { query, limit } => printer.list(&client.pages("/api/v1/events", &[("q", query)], *limit).await?, show::EVENTS),
+        Command::Agents { liveness } => {
+            let agents = client.pages("/api/v1/agents", &[("liveness", liveness)], usize::MAX).await?;
+            printer.list(&agents, show::AGENTS);
+            let bad = agents.iter().any(|a| a["liveness"] == "silent" || a["ledger_balanced"] == false);
+            return Ok(if bad { exit::FOUND } else { exit::DONE });
+        }
+        Command::Units => printer.list(&client.pages("/api/v1/units", &[], usize::MAX).await?, show::UNITS),
+        Command::EnrolToken { unit, minutes, note } => {
+            let made = client.post("/api/v1/enrolment-tokens", &[], &json!({"unit_id": unit, "minutes": minutes, "note": note})).await?;
+            printer.one(&made, |v, _| format!("{}\n", v["enrolment"].as_str().unwrap_or("")));
+        }
+        Command::Token(TokenCommand::List) => printer.list(&client.pages("/api/v1/tokens", &[], usize::MAX).await?, show::TOKENS),
+        Command::Token(TokenCommand::Create { name, role, units, days }) => {
+            let units = if units.is_empty() { Value::Null } else { json!(units) };
+            let made = client.post("/api/v1/tokens", &[], &json!({"name": name, "role": role, "units": units, "days": days})).await?;
+            printer.one(&made, |v, _| format!("{}\n", v["token"].as_str().unwrap_or("")));
+        }
+        Command::Token(TokenCommand::Revoke { id }) => client.delete(&format!("/api/v1/tokens/{}", word(id)?)).await?,
+        Command::Rules => {
+            let page = client.get("/api/v1/rules", &[]).await?;
+            printer.list(page["items"].as_array().map_or(&[], Vec::as_slice), show::RULES);
+            let faults = page["faults"].as_array().map_or(&[][..], Vec::as_slice);
+            for fault in faults {
+                eprintln!(
+                    "{}:{}:{}: {}",
+                    fault["path"].as_str().unwrap_or("?"),
+                    fault["line"],
+                    fault["column"],
+                    fault["message"].as_str().unwrap_or("")
+                );
+            }
+            return Ok(if faults.is_empty() { exit::DONE } else { exit::FOUND });
+        }
+        Command::Reload => {
+            let done = client.post("/-/reload", &[], &json!({})).await?;
+            printer.one(&done, |v, _| format!("{} rules in force\n", v["rules"]));
+        }
+        Command::Audit(AuditCommand::List { limit }) => printer.list(&client.pages("/api/v1/audit", &[], *limit).await?, show::AUDIT),
+        Command::Audit(AuditCommand::Verify) => {
+            let proof = client.get("/api/v1/audit/verify", &[]).await?;
+            printer.one(&proof, show::proof);
+            return Ok(if proof["intact"] == true { exit::DONE } else { exit::FOUND });
+        }
+        Command::Doctor => return doctor(client, printer).await,
+        Command::Check { .. } | Command::Print(_) | Command::Completions { .. } => {}
+    }
+    Ok(exit::DONE)
+}
+
+/// An id as a part of a path: nothing that could lead elsewhere.
+fn word(text: &str) -> Result<&str, Trouble> {
+    let good = !text.is_empty() && text.len() <= 256 && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    if good { Ok(text) } else { Err(Trouble::Input(format!("'{}' is not an id", text.chars().take(80).collect::<String>()))) }
+}
+
+/// The same judgement for each alert; says how many matched, changed and were left out, and why.
+async fn judge(client: &Client, printer: &Printer, args: &JudgeArgs, action: &str, reason: Option<String>) -> Result<u8, Trouble> {
+    let mut rows = Vec::new();
+    let mut skipped = 0;
+    for id in &args.ids {
+        let path = format!("/api/v1/alerts/{}", word(id)?);
+        let outcome = if args.dry_run {
+            client.get(&path, &[]).await.map(|a| json!({"changed": false, "alert": a}))
+        } else {
+            let body = json!({"action": action, "reason": reason, "note": args.note});
+            client.post(&format!("{path}/triage"), &[("if-match", "*")], &body).await
+        };
+        match outcome {
+            Ok(done) => rows.push(json!({"id": id, "changed": done["changed"], "state": done["alert"]["state"], "owner": done["alert"]["owner"], "title": done["alert"]["title"], "title_zh": done["alert"]["title_zh"]})),
+            Err(Trouble::Problem(problem)) if matches!(problem.status, 404 | 409 | 422) => {
+                eprintln!("{id}: {}", Trouble::Problem(problem).say(printer.lang));
+                skipped += 1;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    printer.list(&rows, show::JUDGED);
+    Ok(if skipped == 0 { exit::DONE } else { exit::FOUND })
+}
+
+/// What a person would look at first when something seems wrong.
+async fn doctor(client: &Client, printer: &Printer) -> Result<u8, Trouble> {
+    let mut rows: Vec<Value> = Vec::new();
+    let mut add = |check: &str, good: bool, words: String, way_out: &str| {
+        rows.push(json!({"check": check, "good": good, "found": words, "way_out": if good { "" } else { way_out }}));
+    };
+    client.text("/-/healthy").await?;
+    add("reachable", true, client.server().to_owned(), "");
+    match client.text("/-/ready").await {
+        Ok(_) => add("ready", true, String::new(), ""),
+        Err(Trouble::Problem(_)) | Err(Trouble::Status(..)) => {
+            add("ready", false, "not ready".into(), "see /-/ready for what is missing and the collector's log for why")
+        }
+        Err(other) => return Err(other),
+    }
+    let me = client.get("/api/v1/me", &[]).await;
+    match me {
+        Err(trouble) => add("token", false, trouble.say(printer.lang), "set VEDETTE_TOKEN to a token that is valid"),
+        Ok(me) => {
+            add("token", true, format!("{} ({})", me["name"].as_str().unwrap_or(""), me["role"].as_str().unwrap_or("")), "");
+            if let Ok(agents) = client.pages("/api/v1/agents", &[], usize::MAX).await {
+                let silent: Vec<&str> = agents.iter().filter(|a| a["liveness"] == "silent").filter_map(|a| a["host"].as_str()).collect();
+                add(
+                    "agents heard",
+                    silent.is_empty(),
+                    format!("{} of {} silent: {}", silent.len(), agents.len(), silent.join(", ")),
+                    "look at the host, its network and `vedette-agent doctor` there",
+                );
+                let off: Vec<&str> = agents.iter().filter(|a| a["ledger_balanced"] == false).filter_map(|a| a["host"].as_str()).collect();
+                add(
+                    "ledgers add up",
+                    off.is_empty(),
+                    off.join(", "),
+                    "events are missing without a declaration: treat the host as suspect",
+                );
+                let skewed: Vec<&str> = agents
+                    .iter()
+                    .filter(|a| a["clock_skew_ms"].as_i64().is_some_and(|ms| ms.abs() > 1000))
+                    .filter_map(|a| a["host"].as_str())
+                    .collect();
+                add("clocks", skewed.is_empty(), skewed.join(", "), "more than a second off: check time synchronisation on these hosts");
+            }
+            if let Ok(page) = client.get("/api/v1/rules", &[]).await {
+                let faults = page["faults"].as_array().map_or(0, Vec::len);
+                add(
+                    "rules",
+                    faults == 0,
+                    format!("{} in force, {faults} refused", page["items"].as_array().map_or(0, Vec::len)),
+                    "`vedette rules` names each with its line and the way out",
+                );
+            }
+            if let Ok(proof) = client.get("/api/v1/audit/verify", &[]).await {
+                add(
+                    "audit chain",
+                    proof["intact"] == true,
+                    format!("{} entries", proof["entries"]),
+                    "somebody changed the audit trail: keep the database and find out who",
+                );
+            }
+        }
+    }
+    printer.list(&rows, show::DOCTOR);
+    Ok(if rows.iter().all(|r| r["good"] == true) { exit::DONE } else { exit::FOUND })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_says_what_it_does() {
+        let whole = Alone::command();
+        whole.clone().debug_assert();
+        for sub in whole.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn ids_cannot_lead_elsewhere() {
+        assert!(word("A0123").is_ok());
+        for bad in ["", "../x", "a/b", "a?b", "中"] {
+            assert!(word(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -45,11 +45,13 @@ impl FromStr for Position {
 }
 
 /// One thing to tell: the event name, the data as one line of JSON, and the units it is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub name: &'static str,
     pub data: Arc<str>,
     pub units: Vec<String>,
+    /// The alert it tells, for readers that asked for some only.
+    pub alert: Option<Arc<warning::Alert>>,
 }
 
 /// True if a caller of this scope may see something about these units: everything for the whole city; for a narrower scope
@@ -114,7 +116,7 @@ pub struct Feed {
 pub struct TooManyScopes;
 
 /// What a reader gets next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     Item {
         id: Position,
@@ -258,7 +260,7 @@ mod tests {
         Scope { units: Some(units.iter().map(|u| (*u).to_owned()).collect()) }
     }
     fn item(n: u64, units: &[&str]) -> Item {
-        Item { name: "alert", data: n.to_string().into(), units: units.iter().map(|u| (*u).to_owned()).collect() }
+        Item { name: "alert", data: n.to_string().into(), units: units.iter().map(|u| (*u).to_owned()).collect(), alert: None }
     }
     fn drain(sub: &mut Subscription) -> Vec<String> {
         let mut out = Vec::new();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::{Code, Permission, Problem, Role};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -110,7 +110,7 @@ async fn admit(shared: &Arc<Shared>, permission: Option<Permission>, page_form: 
     let write = !matches!(*request.method(), Method::GET | Method::HEAD);
     if write {
         let cookie_caller = caller.as_ref().is_none_or(|c| c.csrf.is_some());
-        if cookie_caller && !same_origin(&headers) {
+        if cookie_caller && !same_origin(&headers, request.uri()) {
             return Err(Fail::code(Code::CrossSite));
         }
         // Pages bring the word in the form and check it when they read the form (`page::SafeForm`).
@@ -173,10 +173,11 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// True unless the browser says the request came from another site. Old browsers without either header are held by the token alone.
-fn same_origin(headers: &HeaderMap) -> bool {
+fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     if let Some(origin) = text("origin") {
-        let host = text("host").unwrap_or("");
+        // HTTP/2 says the host in the address.
+        let host = uri.authority().map(|a| a.as_str()).or_else(|| text("host")).unwrap_or("");
         return origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
     }
     matches!(text("sec-fetch-site"), None | Some("same-origin" | "none"))
@@ -208,7 +209,8 @@ fn finish(shared: &Shared, response: &mut Response) {
     let fixed = [
         ("content-security-policy", CSP),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
+        // Not `no-referrer`: with it a browser sends `Origin: null` even to its own server, and our own forms would be refused.
+        ("referrer-policy", "same-origin"),
         ("x-frame-options", "DENY"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),

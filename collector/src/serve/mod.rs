@@ -34,6 +34,7 @@ use event::{AgentId, Timestamp};
 use crate::metrics::ServeMetrics;
 use crate::store::{DeskStore, EventStore, Scope};
 
+pub use api::Role;
 pub use board::Board;
 pub use feed::{Feed, Item, Position};
 pub use listen::run;

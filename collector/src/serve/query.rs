@@ -8,6 +8,7 @@ use api::Code;
 use event::{Event, Kind, LogSource, Severity, Timestamp, Value, field};
 use warning::{Alert, AlertId, AlertState};
 
+use super::i18n::{Lang, sector};
 use super::reply::Fail;
 use super::{Shared, alert_visible};
 use crate::store::desk::{AlertCounts, AlertCursor, AlertQuery, ROWS_MAX};
@@ -71,13 +72,22 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Option<Query>, Fail> {
 pub fn as_event(alert: &Alert) -> Event {
     let texts = |list: &[String]| Value::from(list.to_vec());
     let units = |f: fn(&warning::UnitRef) -> &String| Value::from(alert.units.iter().map(|u| f(u).clone()).collect::<Vec<_>>());
+    // A sector is found by its id and by its name in either language.
+    let mut sectors: Vec<String> = Vec::new();
+    for id in alert.units.iter().map(|u| &u.sector) {
+        for word in [id.clone(), sector(Lang::En, id), sector(Lang::Zh, id)] {
+            if !sectors.contains(&word) {
+                sectors.push(word);
+            }
+        }
+    }
     let mut event = Event::new(Timestamp::from_ns(alert.last_time), Kind::DetectionFinding, 1, LogSource::new("vedette", "alert", "alert"))
         .with(field::FINDING_RULE, alert.rule_id.as_str())
         .with(field::FINDING_TITLE, format!("{} {}", alert.title, alert.title_zh))
         .with(field::MESSAGE, format!("{} {} {}", alert.title, alert.title_zh, alert.id.0))
         .with(field::UNIT_ID, units(|u| &u.id))
         .with(field::UNIT_NAME, units(|u| &u.name))
-        .with(field::UNIT_SECTOR, units(|u| &u.sector))
+        .with(field::UNIT_SECTOR, sectors)
         .with(field::SRC_IP, texts(&alert.source_ips))
         .with(field::DST_IP, texts(&alert.target_ips))
         .with(field::USER_NAME, texts(&alert.users))
@@ -132,7 +142,13 @@ pub fn inside(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<bool, Fai
 
 /// One page: what matches, and where the next page begins. For a scoped caller the answer depends on nothing outside the scope, so it
 /// looks until the page is full or there is no more; for the city it looks at `SCAN_MAX` alerts and then gives what it has.
-pub fn alerts(shared: &Shared, scope: &Scope, filter: &AlertFilter, limit: usize, after: Option<AlertCursor>) -> Result<(Vec<Alert>, Option<AlertCursor>), Fail> {
+pub fn alerts(
+    shared: &Shared,
+    scope: &Scope,
+    filter: &AlertFilter,
+    limit: usize,
+    after: Option<AlertCursor>,
+) -> Result<(Vec<Alert>, Option<AlertCursor>), Fail> {
     let mut query = filter.pushed_down();
     query.after = after;
     let mut found: Vec<Alert> = Vec::new();

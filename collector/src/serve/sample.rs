@@ -59,7 +59,12 @@ impl Backstage for SampleStage {
         };
         api::RulePage {
             items: (0..KINDS.len()).map(rule).collect(),
-            faults: vec![api::RuleFault { path: "config/rules/own/typo.yml".into(), line: 7, column: 5, message: "unknown modifier 'startwith' (did you mean 'startswith'?)".into() }],
+            faults: vec![api::RuleFault {
+                path: "config/rules/own/typo.yml".into(),
+                line: 7,
+                column: 5,
+                message: "unknown modifier 'startwith' (did you mean 'startswith'?)".into(),
+            }],
             loaded: clock().to_string(),
         }
     }
@@ -80,11 +85,39 @@ impl Backstage for SampleStage {
 
 type KindRow = (&'static str, &'static str, &'static str, &'static str, Severity, &'static str);
 const KINDS: [KindRow; 8] = [
-    ("scan_vertical", "Vertical port scan", "纵向端口扫描", "One source tried many ports of one host in a short time.", Severity::High, "T1046"),
-    ("ssh_guess_success", "SSH password guessing, then success", "SSH 口令猜测后登录成功", "Many failed log-ons from one source, then one that succeeded.", Severity::Critical, "T1110.001"),
+    (
+        "scan_vertical",
+        "Vertical port scan",
+        "纵向端口扫描",
+        "One source tried many ports of one host in a short time.",
+        Severity::High,
+        "T1046",
+    ),
+    (
+        "ssh_guess_success",
+        "SSH password guessing, then success",
+        "SSH 口令猜测后登录成功",
+        "Many failed log-ons from one source, then one that succeeded.",
+        Severity::Critical,
+        "T1110.001",
+    ),
     ("ssh_guess", "SSH password guessing", "SSH 口令猜测", "Many failed log-ons from one source.", Severity::Medium, "T1110.001"),
-    ("web_traversal", "Path traversal on a web server", "网站路径穿越尝试", "A request path climbs out of the web root.", Severity::Medium, "T1190"),
-    ("same_source_units", "The same source in three or more units", "同一来源攻击三个以上单位", "One source is behind alerts in several units.", Severity::Critical, "T1595"),
+    (
+        "web_traversal",
+        "Path traversal on a web server",
+        "网站路径穿越尝试",
+        "A request path climbs out of the web root.",
+        Severity::Medium,
+        "T1190",
+    ),
+    (
+        "same_source_units",
+        "The same source in three or more units",
+        "同一来源攻击三个以上单位",
+        "One source is behind alerts in several units.",
+        Severity::Critical,
+        "T1595",
+    ),
     ("cron_changed", "Cron job changed", "计划任务被修改", "A file of cron was created or changed.", Severity::Low, "T1053.003"),
     ("agent_silent", "Agent silent", "探针失联", "No heartbeat for a minute.", Severity::High, "T1562.001"),
     ("new_admin", "New privileged user", "新增特权用户", "A user was added to an administrators' group.", Severity::High, "T1136.001"),
@@ -118,7 +151,10 @@ pub fn alert(n: usize, at: Timestamp) -> Alert {
             reason("count_reached", json!({"count": 38, "threshold": 8, "window_s": 120})),
         ],
         "ssh_guess" => vec![reason("count_reached", json!({"count": 8 + n % 90, "threshold": 8, "window_s": 120}))],
-        "web_traversal" => vec![reason("matched", json!({"field": "http_request.url.path", "value": "/cgi-bin/../../etc/passwd", "pattern": "contains '../'"}))],
+        "web_traversal" => vec![reason(
+            "matched",
+            json!({"field": "http_request.url.path", "value": "/cgi-bin/../../etc/passwd", "pattern": "contains '../'"}),
+        )],
         "agent_silent" => vec![],
         _ => vec![reason("matched", json!({"field": "file.path", "value": "/etc/cron.d/update", "pattern": "startswith '/etc/cron'"}))],
     };
@@ -175,7 +211,14 @@ pub fn events(n: usize, at: Timestamp) -> Vec<Arc<Event>> {
                     .with(field::USER_NAME, user)
                     .with(field::STATUS_ID, 2)
                     .with(field::AUTH_PROTOCOL, "password")
-                    .with(field::RAW_DATA, format!("Nov 23 16:00:{:02} db sshd[41{k:02}]: Failed password for {user} from {} port 4{k:04} ssh2", k + 10, shown.source_ips[0]))
+                    .with(
+                        field::RAW_DATA,
+                        format!(
+                            "Nov 23 16:00:{:02} db sshd[41{k:02}]: Failed password for {user} from {} port 4{k:04} ssh2",
+                            k + 10,
+                            shown.source_ips[0]
+                        ),
+                    )
                     .with(field::LOG_PATH, "/var/log/auth.log")
             } else {
                 Event::new(time, Kind::NetworkActivity, 5, LogSource::new("", "network_connection", "flow"))
@@ -205,8 +248,23 @@ pub fn events(n: usize, at: Timestamp) -> Vec<Arc<Event>> {
 pub fn agents(board: &Board, now: Timestamp, only: Option<&str>) {
     let states: [(u64, i64, &[(&str, &str, &str, &str)]); 6] = [
         (1, 2, &[("net", "eth0", "seeing", ""), ("log", "/var/log/auth.log", "seeing", ""), ("file", "/etc", "seeing", "")]),
-        (2, 4, &[("net", "eth0", "seeing", ""), ("net", "eth1", "blind", "no right to capture: give the service CAP_NET_RAW"), ("log", "/var/log/syslog", "seeing", "")]),
-        (3, 1, &[("net", "ens192", "partial", "the kernel dropped 1.2 % of packets: raise buffer"), ("log", "/var/log/auth.log", "seeing", "")]),
+        (
+            2,
+            4,
+            &[
+                ("net", "eth0", "seeing", ""),
+                ("net", "eth1", "blind", "no right to capture: give the service CAP_NET_RAW"),
+                ("log", "/var/log/syslog", "seeing", ""),
+            ],
+        ),
+        (
+            3,
+            1,
+            &[
+                ("net", "ens192", "partial", "the kernel dropped 1.2 % of packets: raise buffer"),
+                ("log", "/var/log/auth.log", "seeing", ""),
+            ],
+        ),
         (4, 340, &[("net", "eth0", "seeing", ""), ("log", "/var/log/auth.log", "seeing", "")]),
         (5, 24, &[("log", "/var/log/messages", "seeing", ""), ("file", "/etc", "seeing", "")]),
         (6, -1, &[]),
@@ -221,7 +279,11 @@ pub fn agents(board: &Board, now: Timestamp, only: Option<&str>) {
             continue;
         }
         let received = now.minus_ns(age * event::SECOND_NS);
-        let ledger = [format!("critical {} {} 0 0", 900 + n, 900 + n), format!("normal {} {} {} 0", 48_211 * n, 48_211 * n - 12, 12), format!("bulk {} {} 0 {}", 912_400, 912_400 - 40 * (n % 2), if n == 3 { 31 } else { 40 * (n % 2) })];
+        let ledger = [
+            format!("critical {} {} 0 0", 900 + n, 900 + n),
+            format!("normal {} {} {} 0", 48_211 * n, 48_211 * n - 12, 12),
+            format!("bulk {} {} 0 {}", 912_400, 912_400 - 40 * (n % 2), if n == 3 { 31 } else { 40 * (n % 2) }),
+        ];
         let make = |service: &'static str, k: u64| {
             let mut event = Event::new(received, Kind::InventoryInfo, 1, LogSource::new("vedette", "agent", service))
                 .with(field::RECEIVED_TIME, received.ms())

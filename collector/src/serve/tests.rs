@@ -76,13 +76,18 @@ impl House {
 /// A path with something in its holes.
 fn filled(path: &str, house: &House) -> String {
     let id = sample::alert(0, house.shared.now()).id.0;
-    path.replace("{version}", "x").replace("{*path}", "console.css").replace("{id}", if path.contains("agents") { "0000000000000001" } else { &id })
+    path.replace("{version}", "x")
+        .replace("{*path}", "console.css")
+        .replace("{id}", if path.contains("agents") { "0000000000000001" } else { &id })
 }
 
 #[tokio::test]
 async fn every_route_and_page_stands_and_asks_who_it_is() {
     let house = House::new(3);
-    let all = ROUTES.iter().map(|r| (r.method.name(), r.path, r.permission)).chain(page::paths().map(|(m, p)| (m, p, page::find(m, p).unwrap().0)));
+    let all = ROUTES
+        .iter()
+        .map(|r| (r.method.name(), r.path, r.permission))
+        .chain(page::paths().map(|(m, p)| (m, p, page::find(m, p).unwrap().0)));
     let mut seen = 0;
     for (method, path, permission) in all {
         let answer = house.call(method, &filled(path, &house), &[], json!({})).await;
@@ -107,7 +112,14 @@ async fn a_role_that_may_not_is_refused_whatever_it_sends() {
     for role in Role::ALL {
         let token = house.token(role, None);
         for route in ROUTES.iter().filter(|r| r.permission != api::Permission::Public && r.op != api::Op::FeedGet) {
-            let answer = house.call(route.method.name(), &filled(route.path, &house), &[("authorization", &token), ("if-match", "*")], json!({"no": "such body"})).await;
+            let answer = house
+                .call(
+                    route.method.name(),
+                    &filled(route.path, &house),
+                    &[("authorization", &token), ("if-match", "*")],
+                    json!({"no": "such body"}),
+                )
+                .await;
             let denied = answer.status == 403 && answer.json()["code"] == "denied";
             if !role.may(route.permission) {
                 assert!(denied, "{role:?} {} {}: {}", route.method.name(), route.path, answer.status);
@@ -144,7 +156,16 @@ async fn seen_by_bank(others: bool) -> Vec<(String, StatusCode, String)> {
             }
         }
     }
-    for extra in ["?q=src:203.0.113.11", "?q=nonsense((", "?limit=2", "?cursor=broken", "?sector=power", "?unit=grid-1", "?state=all&limit=5", "?severity=high"] {
+    for extra in [
+        "?q=src:203.0.113.11",
+        "?q=nonsense((",
+        "?limit=2",
+        "?cursor=broken",
+        "?sector=power",
+        "?unit=grid-1",
+        "?state=all&limit=5",
+        "?severity=high",
+    ] {
         paths.push(format!("/api/v1/alerts{extra}"));
     }
     paths.push("/api/v1/events?q=host:grid*".into());
@@ -156,7 +177,8 @@ async fn seen_by_bank(others: bool) -> Vec<(String, StatusCode, String)> {
     let mut out = Vec::new();
     for path in paths {
         for accept in ["application/json", "text/csv", "text/html"] {
-            let request = Request::get(&path).header(header::AUTHORIZATION, &token).header(header::ACCEPT, accept).body(Body::empty()).unwrap();
+            let request =
+                Request::get(&path).header(header::AUTHORIZATION, &token).header(header::ACCEPT, accept).body(Body::empty()).unwrap();
             let answer = house.send(request).await;
             out.push((format!("{path} {accept}"), answer.status, answer.body));
         }
@@ -169,7 +191,11 @@ async fn seen_by_bank(others: bool) -> Vec<(String, StatusCode, String)> {
         out.push((path, answer.status, answer.body));
     }
     // The feed from before everything: headers, ids and data of what was told.
-    let request = Request::get("/api/v1/feed").header(header::AUTHORIZATION, &token).header("last-event-id", start.to_string()).body(Body::empty()).unwrap();
+    let request = Request::get("/api/v1/feed")
+        .header(header::AUTHORIZATION, &token)
+        .header("last-event-id", start.to_string())
+        .body(Body::empty())
+        .unwrap();
     let mut body = house.raw(request).await.into_body();
     let mut text = String::new();
     let mine_told = kept.iter().filter(|n| *n % 5 == 0 && *n % 8 != 4).count();
@@ -209,16 +235,22 @@ async fn the_list_is_paged_without_a_hole_and_filters_agree_with_a_plain_scan() 
     unique.sort();
     unique.dedup();
     assert_eq!((ids.len(), unique.len()), (230, 230));
-    let count = async |query: &str| house.get(&format!("/api/v1/alerts?limit=1000&{query}"), &token).await.json()["items"].as_array().unwrap().len();
+    let count = async |query: &str| {
+        house.get(&format!("/api/v1/alerts?limit=1000&{query}"), &token).await.json()["items"].as_array().unwrap().len()
+    };
     let scan = |keep: fn(&warning::Alert) -> bool| (0..230).map(|n| sample::alert(n, house.shared.now())).filter(keep).count();
     assert_eq!(count("sector=power").await, scan(|a| a.units.iter().any(|u| u.sector == "power")));
-    assert_eq!(count("q=sector:power%20severity%3E%3Dhigh").await, scan(|a| a.severity_id >= 4 && a.units.iter().any(|u| u.sector == "power")));
+    assert_eq!(
+        count("q=sector:power%20severity%3E%3Dhigh").await,
+        scan(|a| a.severity_id >= 4 && a.units.iter().any(|u| u.sector == "power"))
+    );
     assert_eq!(count("severity=critical").await, scan(|a| a.severity_id == 5));
     assert_eq!(count("q=src:203.0.113.17").await, scan(|a| a.source_ips == ["203.0.113.17"]));
     assert_eq!(count("unit=metro-1&q=not%20user:root").await, scan(|a| a.units.iter().any(|u| u.id == "metro-1") && a.users.is_empty()));
     // A filtered list is paged without a hole too.
     let first = house.get("/api/v1/alerts?limit=7&sector=power", &token).await.json();
-    let second = house.get(&format!("/api/v1/alerts?limit=1000&sector=power&cursor={}", first["next"].as_str().unwrap()), &token).await.json();
+    let second =
+        house.get(&format!("/api/v1/alerts?limit=1000&sector=power&cursor={}", first["next"].as_str().unwrap()), &token).await.json();
     assert_eq!(7 + second["items"].as_array().unwrap().len(), count("sector=power").await);
     let bad = house.get("/api/v1/alerts?q=sector%3A((", &token).await;
     assert_eq!((bad.status.as_u16(), bad.json()["code"].as_str()), (400, Some("bad_query")));
@@ -231,7 +263,8 @@ async fn two_people_one_alert_the_second_is_shown_the_first() {
     let id = sample::alert(0, house.shared.now()).id.0;
     let path = format!("/api/v1/alerts/{id}/triage");
     let token = house.token(Role::Operator, None);
-    let send = async |revision: &str, body: Value| house.call("POST", &path, &[("authorization", &token), ("if-match", revision)], body).await;
+    let send =
+        async |revision: &str, body: Value| house.call("POST", &path, &[("authorization", &token), ("if-match", revision)], body).await;
     let none = house.call("POST", &path, &[("authorization", &token)], json!({"action": "acknowledge"})).await;
     assert_eq!(none.status, 428);
     let first = send("\"1\"", json!({"action": "acknowledge"})).await;
@@ -273,7 +306,11 @@ async fn a_cookie_writes_only_from_our_own_pages() {
     fetched.push(("sec-fetch-site", "cross-site"));
     assert_eq!(house.call("POST", &path, &fetched, body()).await.json()["code"], "cross_site");
     // A form content type must not slip past the check on an API route.
-    let form = Request::post("/api/v1/logout").header("cookie", &cookie).header("content-type", "application/x-www-form-urlencoded").body(Body::empty()).unwrap();
+    let form = Request::post("/api/v1/logout")
+        .header("cookie", &cookie)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::empty())
+        .unwrap();
     assert_eq!(house.send(form).await.json()["code"], "cross_site");
     right.push(("origin", "https://console.example"));
     assert_eq!(house.call("POST", &path, &right, body()).await.status, 200);
@@ -315,7 +352,14 @@ async fn logging_in_and_out_and_being_slowed_down() {
     }
     let paused = house.call("POST", "/api/v1/login", &[], json!({"name": "duty", "password": sample::PASSWORD})).await;
     assert_eq!((paused.status.as_u16(), paused.json()["code"].as_str()), (429, Some("too_many")));
-    let answer = house.call("POST", "/api/v1/login", &[("origin", "https://evil.example"), ("host", "console.example")], json!({"name": "x", "password": "y"})).await;
+    let answer = house
+        .call(
+            "POST",
+            "/api/v1/login",
+            &[("origin", "https://evil.example"), ("host", "console.example")],
+            json!({"name": "x", "password": "y"}),
+        )
+        .await;
     assert_eq!(answer.json()["code"], "cross_site");
 }
 
@@ -324,9 +368,26 @@ async fn every_answer_carries_the_guards_and_pages_hold_nothing_inline() {
     let house = House::new(20);
     let token = house.token(Role::Admin, None);
     let id = sample::alert(0, house.shared.now()).id.0;
-    for path in ["/", &format!("/alerts/{id}"), "/agents", "/agents/0000000000000002", "/units", "/enrol", "/login", "/password", "/alerts/A0", "/-/healthy", "/api/v1/alerts"] {
+    for path in [
+        "/",
+        &format!("/alerts/{id}"),
+        "/agents",
+        "/agents/0000000000000002",
+        "/units",
+        "/enrol",
+        "/login",
+        "/password",
+        "/alerts/A0",
+        "/-/healthy",
+        "/api/v1/alerts",
+    ] {
         for lang in ["zh", "en"] {
-            let request = Request::get(path).header("authorization", &token).header("accept", "text/html").header("accept-language", lang).body(Body::empty()).unwrap();
+            let request = Request::get(path)
+                .header("authorization", &token)
+                .header("accept", "text/html")
+                .header("accept-language", lang)
+                .body(Body::empty())
+                .unwrap();
             let answer = house.send(request).await;
             assert_eq!(answer.header("content-security-policy"), super::gate::CSP, "{path}");
             assert_eq!((answer.header("x-content-type-options"), answer.header("x-frame-options")), ("nosniff", "DENY"));
@@ -337,7 +398,10 @@ async fn every_answer_carries_the_guards_and_pages_hold_nothing_inline() {
             }
             assert!(!answer.body.contains('⟦'), "{path}: a word is missing");
             let lower = answer.body.to_ascii_lowercase();
-            assert!(!lower.contains(" style=") && !lower.contains("<style") && !lower.contains(" onclick=") && !lower.contains("javascript:"), "{path}");
+            assert!(
+                !lower.contains(" style=") && !lower.contains("<style") && !lower.contains(" onclick=") && !lower.contains("javascript:"),
+                "{path}"
+            );
             for script in lower.split("<script").skip(1) {
                 let head = script.split('>').next().unwrap();
                 assert!(head.contains("src=\"/assets/") || head.contains("application/json"), "{path}: {head}");
@@ -365,7 +429,13 @@ async fn hostile_text_stays_text() {
             let request = Request::get(path).header("authorization", &token).header("accept-language", lang).body(Body::empty()).unwrap();
             let body = house.send(request).await.body;
             assert!(body.contains("alert(1)"));
-            assert!(!body.contains("<script>alert") && !body.contains("<img src=x") && !body.contains("<svg onload") && !body.contains("</script><script>"), "{path} {lang}");
+            assert!(
+                !body.contains("<script>alert")
+                    && !body.contains("<img src=x")
+                    && !body.contains("<svg onload")
+                    && !body.contains("</script><script>"),
+                "{path} {lang}"
+            );
         }
     }
 }
@@ -374,7 +444,17 @@ async fn hostile_text_stays_text() {
 async fn lists_also_leave_as_csv_and_json_lines() {
     let house = House::new(30);
     let token = house.token(Role::Viewer, None);
-    let get = async |accept: &str| house.send(Request::get("/api/v1/alerts?limit=10").header("authorization", &token).header("accept", accept).body(Body::empty()).unwrap()).await;
+    let get = async |accept: &str| {
+        house
+            .send(
+                Request::get("/api/v1/alerts?limit=10")
+                    .header("authorization", &token)
+                    .header("accept", accept)
+                    .body(Body::empty())
+                    .unwrap(),
+            )
+            .await
+    };
     let csv = get("text/csv").await;
     assert_eq!(csv.body.lines().count(), 11);
     assert!(csv.body.starts_with("close_reason,") || csv.body.contains("severity"), "{}", csv.body.lines().next().unwrap());
@@ -391,8 +471,18 @@ async fn an_alert_shows_its_why_in_both_languages() {
     let shown = house.get(&format!("/api/v1/alerts/{}", alert.id.0), &token).await.json();
     assert_eq!(shown["reasons"][0]["text"]["en"], "24 different values of dst_endpoint.port within 60 s (threshold 20)");
     assert!(shown["reasons"][0]["text"]["zh"].as_str().unwrap().contains("阈值 20"));
-    let page = house.send(Request::get(format!("/alerts/{}?lang=en", alert.id.0)).header("authorization", &token).body(Body::empty()).unwrap()).await;
-    for part in ["24 different values", "24 seen, threshold 20", "config/rules/network/scan_vertical.yml", "203.0.113.10", "Network Service Discovery", "value_count", "REJ"] {
+    let page = house
+        .send(Request::get(format!("/alerts/{}?lang=en", alert.id.0)).header("authorization", &token).body(Body::empty()).unwrap())
+        .await;
+    for part in [
+        "24 different values",
+        "24 seen, threshold 20",
+        "config/rules/network/scan_vertical.yml",
+        "203.0.113.10",
+        "Network Service Discovery",
+        "value_count",
+        "REJ",
+    ] {
         assert!(page.body.contains(part), "{part}");
     }
     assert!(page.header("set-cookie").starts_with("vedette_lang=en"));
@@ -414,7 +504,13 @@ async fn health_and_readiness_and_metrics() {
     assert_eq!(house.get("/metrics", "").await.status, 401);
     house.call("POST", "/-/reload", &[("authorization", &house.token(Role::ShiftLead, None))], json!({})).await;
     let text = house.get("/metrics", &house.token(Role::Metrics, None)).await.body;
-    for name in ["vedette_serve_requests_total", "vedette_feed_readers", "vedette_agents_count{liveness=\"silent\"} 1", "vedette_config_last_reload_successful 1", "vedette_agents_last_seen_timestamp_seconds"] {
+    for name in [
+        "vedette_serve_requests_total",
+        "vedette_feed_readers",
+        "vedette_agents_count{liveness=\"silent\"} 1",
+        "vedette_config_last_reload_successful 1",
+        "vedette_agents_last_seen_timestamp_seconds",
+    ] {
         assert!(text.contains(name), "{name}\n{text}");
     }
     assert!(!text.contains("203.0.113") && !text.contains("/api/v1"), "no address and no path in a label");
@@ -431,10 +527,12 @@ async fn what_a_person_makes_is_never_more_than_what_they_have() {
     let token = format!("Bearer {}", made["token"].as_str().unwrap());
     let me = house.get("/api/v1/me", &token).await.json();
     assert_eq!((me["role"].as_str(), me["units"].clone()), (Some("viewer"), json!(["bank-1"])));
-    let gone = house.call("DELETE", &format!("/api/v1/tokens/{}", made["id"].as_str().unwrap()), &[("authorization", &lead)], json!({})).await;
+    let gone =
+        house.call("DELETE", &format!("/api/v1/tokens/{}", made["id"].as_str().unwrap()), &[("authorization", &lead)], json!({})).await;
     assert_eq!(gone.status, 204);
     assert_eq!(house.get("/api/v1/me", &token).await.status, 401);
-    let enrol = house.call("POST", "/api/v1/enrolment-tokens", &[("authorization", &lead)], json!({"unit_id": "bank-1", "minutes": 5})).await;
+    let enrol =
+        house.call("POST", "/api/v1/enrolment-tokens", &[("authorization", &lead)], json!({"unit_id": "bank-1", "minutes": 5})).await;
     assert!(enrol.json()["enrolment"].as_str().unwrap().starts_with("vedette1:"));
 }
 

@@ -123,7 +123,7 @@ routes! {
     TokensList "listTokens" Get "/api/v1/tokens" TokensOwn "people" "API tokens of the caller (of all, for an admin)" [] None => Reply::List("TokenPage");
     TokenCreate "createToken" Post "/api/v1/tokens" TokensOwn "people" "An API token with at most the caller's role and scope; shown once" [] Some("NewToken") => Reply::Json("TokenMade");
     TokenDelete "deleteToken" Delete "/api/v1/tokens/{id}" TokensOwn "people" "Revoke an API token" [] None => Reply::Empty;
-    FeedGet "openFeed" Get "/api/v1/feed" AlertsRead "feed" "Server-sent events: every change of an alert in scope; resumes after `Last-Event-ID` or `after`" [text("after", "position to resume after")] None => Reply::Stream;
+    FeedGet "openFeed" Get "/api/v1/feed" AlertsRead "feed" "Server-sent events: every change of an alert in scope; resumes after `Last-Event-ID` or `after`" [text("after", "position to resume after"), Q] None => Reply::Stream;
     StatsGet "getStats" Get "/api/v1/stats" StatsRead "stats" "Counts for the head of the console" [] None => Reply::Json("Stats");
     OpenApiGet "getOpenApi" Get "/api/v1/openapi.json" Public "meta" "This document" [] None => Reply::Text;
     MetricsGet "getMetrics" Get "/metrics" MetricsRead "meta" "Prometheus text" [] None => Reply::Text;

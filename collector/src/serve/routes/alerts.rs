@@ -10,10 +10,10 @@ use warning::{Alert, AlertId, AlertState, CloseReason, Judgement};
 
 use super::{App, Json, Paging, Params, PathId};
 use crate::outbox::alert_item;
+use crate::serve::Shared;
 use crate::serve::gate::Caller;
 use crate::serve::query::{self, AlertFilter};
 use crate::serve::reply::{self, Fail};
-use crate::serve::Shared;
 use crate::store::Scope;
 use crate::store::desk::{DeskError, Triage};
 

@@ -4,6 +4,7 @@
 //! shows is old. The body is pulled: while the reader does not read, nothing is made, and what it then missed is one `resync`.
 
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,15 @@ use super::{App, Params};
 use crate::serve::Shared;
 use crate::serve::feed::{Position, Step, Subscription};
 use crate::serve::gate::Caller;
+use crate::serve::query;
 use crate::serve::reply::{Fail, typed};
+use crate::store::Query;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeedParams {
     after: Option<String>,
+    q: Option<String>,
 }
 
 pub async fn open(
@@ -42,9 +46,10 @@ pub async fn open(
                 .map_err(|()| Fail::because(Code::BadCursor, "a position is <epoch>-<number>", "位置应为 <纪元>-<序号>"))?,
         ),
     };
+    let filter = query::parse(params.q.as_deref().unwrap_or(""), shared.now())?;
     let subscription = shared.feed.subscribe(&caller.scope, after).map_err(|_| Fail::code(Code::Unavailable))?;
     let hello = format!("retry: 1000\n: {}\n\n", shared.now());
-    let reader = Reader { shared, caller, subscription, hello: Some(hello), idle: 0 };
+    let reader = Reader { shared, caller, subscription, filter, hello: Some(hello), idle: 0 };
     let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
         reader.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), reader))
     }));
@@ -59,6 +64,7 @@ struct Reader {
     shared: Arc<Shared>,
     caller: Caller,
     subscription: Subscription,
+    filter: Option<Query>,
     hello: Option<String>,
     idle: u32,
 }
@@ -74,21 +80,42 @@ impl Reader {
             return Some(hello.into());
         }
         let beat = Duration::from_secs(self.shared.config.heartbeat_s.max(1));
-        let Ok(first) = tokio::time::timeout(beat, self.subscription.next()).await else {
+        let next = tokio::time::timeout(beat, self.subscription.next()).await;
+        let mut text = String::new();
+        if let Ok(first) = next {
+            self.write(&first, &mut text);
+            while text.len() < CHUNK_MAX
+                && let Some(step) = self.subscription.try_next()
+            {
+                self.write(&step, &mut text);
+            }
+        }
+        if text.is_empty() {
             self.idle += 1;
-            if self.idle % RECHECK_BEATS == 0 && !self.still_allowed().await {
+            if self.idle.is_multiple_of(RECHECK_BEATS) && !self.still_allowed().await {
                 return None;
             }
-            return Some(format!(": {}\n\n", self.shared.now()).into());
-        };
-        let mut text = String::new();
-        write(&first, &mut text);
-        while text.len() < CHUNK_MAX
-            && let Some(step) = self.subscription.try_next()
-        {
-            write(&step, &mut text);
+            // A block without data moves the reader's position past what its filter left out.
+            let _ = write!(text, ": {}\nid: {}\n\n", self.shared.now(), self.subscription.position());
         }
         Some(text.into())
+    }
+
+    fn write(&self, step: &Step, out: &mut String) {
+        match step {
+            Step::Item { id, item } => {
+                let wanted = match (&self.filter, &item.alert) {
+                    (Some(filter), Some(alert)) => filter.matches(&query::as_event(alert)),
+                    _ => true,
+                };
+                if wanted {
+                    let _ = write!(out, "id: {id}\nevent: {}\ndata: {}\n\n", item.name, item.data);
+                }
+            }
+            Step::Resync { id } => {
+                let _ = write!(out, "id: {id}\nevent: resync\ndata: {{\"kind\":\"resync\"}}\n\n");
+            }
+        }
     }
 
     /// A session that ended or a token that was revoked ends its feed too.
@@ -98,14 +125,5 @@ impl Reader {
             .work(move |s| Ok(if session { s.desk.session(&hash, s.now())?.is_some() } else { s.desk.token(&hash, s.now())?.is_some() }))
             .await
             .unwrap_or(false)
-    }
-}
-
-fn write(step: &Step, out: &mut String) {
-    match step {
-        Step::Item { id, item } => {
-            out.push_str(&format!("id: {id}\nevent: {}\ndata: {}\n\n", item.name, item.data));
-        }
-        Step::Resync { id } => out.push_str(&format!("id: {id}\nevent: resync\ndata: {{\"kind\":\"resync\"}}\n\n")),
     }
 }

@@ -33,10 +33,6 @@ const list = new AlertList(document.getElementById("grid"), {
 });
 newbar.addEventListener("click", () => { list.select(null); list.admit(); });
 
-list.reset(JSON.parse(document.getElementById("first").textContent));
-emptyState();
-refreshCounts();
-
 function query(extra) {
   const params = new URLSearchParams({ q: form.elements.q.value, severity: form.elements.severity.value, state, ...extra });
   return `/api/v1/alerts?${params}`;
@@ -69,23 +65,6 @@ function askAgain() {
 }
 
 const stateFits = (alert) => (state === "open" ? alert.state !== "closed" : state === "all" || alert.state === state);
-
-openFeed({
-  after: page.dataset.feed,
-  asOf: page.dataset.now,
-  onAlert: (alert) => {
-    const known = list.alerts.has(alert.id);
-    if (known) list.merge([alert], { live: true });
-    else if (!plain) askAgain();
-    else if (stateFits(alert)) announce(list.merge([alert], { live: true }), alert);
-    emptyState();
-    refreshCounts();
-  },
-  onResync: async () => {
-    try { const answer = await get(query({ limit: 500 })); next = answer.next ?? ""; list.reset(answer.items); emptyState(); } catch { /* the next resync tries again */ }
-  },
-  onLink: showLink,
-});
 
 // Screen readers hear how many, not every row; a critical alert by its title, at once.
 let unheard = 0, hearing = 0;
@@ -187,4 +166,25 @@ document.addEventListener("keydown", (event) => {
   if (!act || (event.key.length === 1 && event.key !== "?" && !shortcutsOn())) return;
   event.preventDefault();
   act();
+});
+
+list.reset(JSON.parse(document.getElementById("first").textContent));
+emptyState();
+refreshCounts();
+
+openFeed({
+  after: page.dataset.feed,
+  asOf: page.dataset.now,
+  onAlert: (alert) => {
+    const known = list.alerts.has(alert.id);
+    if (known) list.merge([alert], { live: true });
+    else if (!plain) askAgain();
+    else if (stateFits(alert)) announce(list.merge([alert], { live: true }), alert);
+    emptyState();
+    refreshCounts();
+  },
+  onResync: async () => {
+    try { const answer = await get(query({ limit: 500 })); next = answer.next ?? ""; list.reset(answer.items); emptyState(); } catch { /* the next resync tries again */ }
+  },
+  onLink: showLink,
 });

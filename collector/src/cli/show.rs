@@ -1,0 +1,225 @@
+//! What each command shows: columns, and the text of one thing.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::output::{Column, Language, Look, clean};
+use crate::serve::i18n;
+
+fn lang(language: Language) -> i18n::Lang {
+    if language == Language::Zh { i18n::Lang::Zh } else { i18n::Lang::En }
+}
+fn text(value: &Value) -> String {
+    crate::serve::reply::flat(value)
+}
+fn title(v: &Value, l: Language) -> String {
+    text(if l == Language::Zh { &v["title_zh"] } else { &v["title"] })
+}
+/// `2026-11-23T08:00:05.123Z` → `11-23 08:00:05`, UTC.
+fn time(value: &Value) -> String {
+    let whole = value.as_str().unwrap_or("");
+    match (whole.get(5..10), whole.get(11..19)) {
+        (Some(day), Some(clock)) => format!("{day} {clock}"),
+        _ => whole.to_owned(),
+    }
+}
+fn units(v: &Value) -> String {
+    let names: Vec<&str> = v["units"].as_array().into_iter().flatten().filter_map(|u| u["name"].as_str()).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first, rest @ ..] => format!("{first} +{}", rest.len()),
+    }
+}
+fn first(v: &Value) -> String {
+    let list: Vec<&str> = v.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match list.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [one, rest @ ..] => format!("{one} +{}", rest.len()),
+    }
+}
+pub fn parties(v: &Value) -> String {
+    let (source, target) = (first(&v["source_ips"]), first(&v["target_ips"]));
+    match (source.is_empty(), target.is_empty()) {
+        (true, true) => first(&v["hosts"]),
+        (false, true) => source,
+        _ => format!("{source} → {target}").trim().to_owned(),
+    }
+}
+
+macro_rules! columns {
+    ($($en:literal $zh:literal $look:ident $cell:expr),* $(,)?) => { &[$(Column { en: $en, zh: $zh, look: Look::$look, cell: $cell }),*] };
+}
+
+pub const ALERTS: &[Column] = columns![
+    "SEVERITY" "级别" Mark |v, l| i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))).to_lowercase(),
+    "LAST (UTC)" "最近 (UTC)" Plain |v, _| time(&v["last_time"]),
+    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "UNIT" "单位" Plain |v, _| units(v),
+    "ALERT" "告警" Plain title,
+    "SOURCE → TARGET" "源 → 目标" Plain |v, _| parties(v),
+    "EVENTS" "事件数" Number |v, _| text(&v["event_count"]),
+    "STATE" "状态" Plain |v, l| i18n::say(lang(l), &format!("state.{}", v["state"].as_str().unwrap_or("new"))).to_lowercase(),
+    "OWNER" "负责人" Plain |v, _| text(&v["owner"]),
+];
+pub const EVENTS: &[Column] = columns![
+    "TIME (UTC)" "时间 (UTC)" Plain |v, _| time(&v["time"]),
+    "HOST" "主机" Plain |v, _| text(&v["host"]),
+    "SOURCE" "来源" Plain |v, _| text(&v["log_source"]),
+    "WHAT" "内容" Plain |v, _| gist(v),
+    "ID" "标识" Plain |v, _| text(&v["id"]),
+];
+pub const AGENTS: &[Column] = columns![
+    "LIVENESS" "状态" Mark |v, l| i18n::say(lang(l), &format!("agents.{}", v["liveness"].as_str().unwrap_or("never_seen"))).to_lowercase(),
+    "LAST HEARD (UTC)" "最近上报 (UTC)" Plain |v, _| time(&v["last_seen"]),
+    "HOST" "主机" Plain |v, _| text(&v["host"]),
+    "UNIT" "单位" Plain |v, _| text(&v["unit"]),
+    "CANNOT SEE" "不可见" Plain |v, _| v["coverage"].as_array().into_iter().flatten().filter(|c| c["state"] != "seeing" && c["state"] != "off").map(|c| format!("{} {}", text(&c["sensor"]), text(&c["subject"]))).collect::<Vec<_>>().join(", "),
+    "LEDGER" "账目" Plain |v, l| i18n::say(lang(l), if v["ledger_balanced"] == false { "agents.ledger.bad" } else { "agents.ledger.ok" }),
+    "CLOCK ms" "时钟 ms" Number |v, _| text(&v["clock_skew_ms"]),
+    "VERSION" "版本" Plain |v, _| text(&v["version"]),
+    "ID" "标识" Plain |v, _| text(&v["id"]),
+];
+pub const UNITS: &[Column] = columns![
+    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "NAME" "名称" Plain |v, _| text(&v["name"]),
+    "SECTOR" "行业" Plain |v, l| i18n::sector(lang(l), v["sector"].as_str().unwrap_or("")),
+    "AGENTS" "探针数" Number |v, _| text(&v["agents"]),
+    "CONTACT" "联系方式" Plain |v, _| text(&v["contact"]),
+];
+pub const TOKENS: &[Column] = columns![
+    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "NAME" "名称" Plain |v, _| text(&v["name"]),
+    "ROLE" "角色" Plain |v, _| text(&v["role"]),
+    "UNITS" "单位" Plain |v, _| text(&v["units"]),
+    "EXPIRES (UTC)" "到期 (UTC)" Plain |v, _| text(&v["expires"]),
+];
+pub const RULES: &[Column] = columns![
+    "SEVERITY" "级别" Mark |v, l| i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))).to_lowercase(),
+    "KIND" "类型" Plain |v, _| text(&v["kind"]),
+    "TITLE" "标题" Plain |v, l| if l == Language::Zh && v["title_zh"].as_str().is_some_and(|t| !t.is_empty()) { text(&v["title_zh"]) } else { text(&v["title"]) },
+    "LOG SOURCE" "日志来源" Plain |v, _| text(&v["log_source"]),
+    "ATT&CK" "ATT&CK" Plain |v, _| text(&v["techniques"]),
+    "FILE" "文件" Plain |v, _| text(&v["path"]),
+];
+pub const AUDIT: &[Column] = columns![
+    "#" "#" Number |v, _| text(&v["number"]),
+    "TIME (UTC)" "时间 (UTC)" Plain |v, _| time(&v["time"]),
+    "WHO" "人员" Plain |v, _| text(&v["actor"]),
+    "WHAT" "操作" Plain |v, _| text(&v["action"]),
+    "OBJECT" "对象" Plain |v, _| text(&v["object"]),
+    "DETAIL" "详情" Plain |v, _| text(&v["detail"]),
+];
+pub const JUDGED: &[Column] = columns![
+    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "CHANGED" "已更改" Plain |v, _| text(&v["changed"]),
+    "STATE" "状态" Plain |v, l| i18n::say(lang(l), &format!("state.{}", v["state"].as_str().unwrap_or("new"))).to_lowercase(),
+    "OWNER" "负责人" Plain |v, _| text(&v["owner"]),
+    "ALERT" "告警" Plain title,
+];
+pub const DOCTOR: &[Column] = columns![
+    "" "" Plain |v, _| if v["good"] == true { "ok".into() } else { "NOT".into() },
+    "CHECK" "检查" Plain |v, _| text(&v["check"]),
+    "FOUND" "结果" Plain |v, _| text(&v["found"]),
+    "WAY OUT" "解决办法" Plain |v, _| text(&v["way_out"]),
+];
+
+/// What an event says, in one line.
+pub fn gist(event: &Value) -> String {
+    let raw = event["raw"].as_str().unwrap_or("");
+    if !raw.is_empty() {
+        return raw.to_owned();
+    }
+    let get = |name: &str| event["fields"].as_array().into_iter().flatten().find(|f| f["name"] == name).map(|f| text(&f["value"]));
+    let end = |ip: &str, port: &str| get(ip).map(|ip| get(port).map_or_else(|| ip.clone(), |p| format!("{ip}:{p}"))).unwrap_or_default();
+    let mut parts = Vec::new();
+    parts.extend(get("message"));
+    parts.extend(get("connection_info.protocol_name"));
+    let (source, target) = (end("src_endpoint.ip", "src_endpoint.port"), end("dst_endpoint.ip", "dst_endpoint.port"));
+    if !source.is_empty() || !target.is_empty() {
+        parts.push(format!("{source} → {target}"));
+    }
+    for name in ["connection.state", "query.hostname", "http_request.url.url_string", "tls.sni", "file.path", "user.name"] {
+        parts.extend(get(name));
+    }
+    parts.join("  ")
+}
+
+/// One alert as text.
+pub fn alert(v: &Value, l: Language) -> String {
+    let say = |id: &str| i18n::say(lang(l), id);
+    let mut out = String::new();
+    let _ = writeln!(out, "{}  {}", say(&format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))), clean(&title(v, l)));
+    let mut row = |id: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(out, "  {:<12} {}", say(id), clean(&value));
+        }
+    };
+    row(
+        "alert.units",
+        v["units"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|u| format!("{} ({})", text(&u["name"]), i18n::sector(lang(l), u["sector"].as_str().unwrap_or(""))))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    row("column.parties", parties(v));
+    row("alert.hosts", text(&v["hosts"]));
+    row("alert.users", text(&v["users"]));
+    row("alert.first", text(&v["first_time"]));
+    row("alert.last", text(&v["last_time"]));
+    row("alert.events", text(&v["event_count"]));
+    row(
+        "alert.techniques",
+        v["techniques"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|t| {
+                let uid = t["uid"].as_str().unwrap_or("");
+                format!("{uid} {}", i18n::technique(lang(l), uid)).trim().to_owned()
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    row("column.state", say(&format!("state.{}", v["state"].as_str().unwrap_or("new"))));
+    row("alert.owner", text(&v["owner"]));
+    row("alert.revision", text(&v["revision"]));
+    let _ = writeln!(out, "{}", say("alert.why"));
+    for reason in v["reasons"].as_array().into_iter().flatten() {
+        let _ = writeln!(out, "  ▸ {}", clean(&text(&reason["text"][if l == Language::Zh { "zh" } else { "en" }])));
+    }
+    out
+}
+
+/// An alert with its rule and the events behind it.
+pub fn why(v: &Value, l: Language) -> String {
+    let say = |id: &str| i18n::say(lang(l), id);
+    let mut out = alert(&v["alert"], l);
+    if let Some(path) = v["rule"]["path"].as_str() {
+        let _ = writeln!(out, "{}  {}", say("alert.rule"), clean(path));
+    }
+    let items = v["events"]["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let _ = writeln!(
+        out,
+        "{}  {}",
+        say("alert.evidence"),
+        i18n::say_with(lang(l), "alert.evidence.of", &[("shown", &items.len().to_string()), ("total", &text(&v["events"]["total"]))])
+    );
+    for event in items {
+        let _ = writeln!(out, "  {}  {}  {}", time(&event["time"]), clean(&text(&event["host"])), clean(&gist(event)));
+    }
+    out
+}
+
+pub fn proof(v: &Value, _: Language) -> String {
+    if v["intact"] == true {
+        format!("the chain holds: {} entries, head {}\n", v["entries"], text(&v["head"]))
+    } else {
+        format!("the chain is broken at entry {}: {}\n", v["broken_at"], text(&v["why"]))
+    }
+}
