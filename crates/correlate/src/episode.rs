@@ -63,12 +63,14 @@ impl Episode {
         self.told_total > 0
     }
 
-    /// Counts an entry in.
-    pub(crate) fn add(&mut self, entry: Evidence, finding: &Finding, sample: Option<String>, ahead: i64) {
+    /// Counts an entry in; `first` of its finding, which may give several.
+    pub(crate) fn add(&mut self, entry: Evidence, finding: &Finding, sample: Option<&String>, ahead: i64, first: bool) {
         self.first = self.first.min(entry.time.ns());
         self.last = self.last.max(entry.time.ns());
-        self.total += 1;
-        self.weight += finding.count.max(1);
+        if first {
+            self.total += 1;
+            self.weight += finding.count.max(1);
+        }
         self.ahead = self.ahead.max(ahead);
         self.keep_oldest(entry);
         for (n, party) in PARTIES.iter().enumerate() {
@@ -77,9 +79,9 @@ impl Episode {
         self.add_units(finding);
         if let Some(sample) = sample
             && self.samples.len() < PARTIES_MAX
-            && !self.samples.iter().any(|s| **s == *sample)
+            && !self.samples.iter().any(|s| **s == *cut(sample))
         {
-            self.samples.push(cut(&sample).into());
+            self.samples.push(cut(sample).into());
         }
     }
 

@@ -40,7 +40,7 @@ impl Ring {
 
     /// Puts an entry in its place; `None` if the very same is there already.
     pub(crate) fn insert(&mut self, mut entry: Entry, timespan: i64) -> Option<usize> {
-        let order = |e: &Entry| (e.time, e.id, e.slots);
+        let order = |e: &Entry| (e.time, e.id, e.slots, e.value);
         let at = if self.newest().is_none_or(|n| order(n) < order(&entry)) {
             self.entries.len()
         } else {

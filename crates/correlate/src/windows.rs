@@ -232,7 +232,7 @@ impl Windows {
                 other => other.clone(),
             });
         }
-        let Ok(sample) = spec.kind.sample(&spec.rule, slot, finding) else {
+        let Some(samples) = spec.kind.samples(&spec.rule, slot, finding) else {
             self.counters.ungrouped += 1;
             return None;
         };
@@ -243,9 +243,6 @@ impl Windows {
             self.counters.clock_ahead += 1;
         }
         let id = finding.event.as_ref().map(|e| e.id).or_else(|| finding.evidence.last().map(|e| e.id)).unwrap_or(EventId::NONE);
-        let value = sample.as_ref().map_or(u64::from(slots), |s| crate::bytes::fnv(s.as_bytes()));
-        let entry = Entry { time, id, slots, value, previous: i64::MIN };
-
         let timespan = spec.rule.timespan_ns;
         let group_at = match spec.groups.get(key.as_str()) {
             Some(at) => *at,
@@ -255,19 +252,30 @@ impl Windows {
             }
         };
         let (spec, group) = (self.specs.get(spec_at)?, self.groups.get_mut(group_at)?.as_mut()?);
-        let Some(place) = group.ring.insert(entry, timespan) else {
-            self.counters.duplicates += 1;
-            return None;
-        };
-        self.entries += 1;
-        self.counters.entries += 1;
         group.arrival = group.arrival.max(now);
-        let measured =
-            spec.kind.measure(Measured { ring: &group.ring, at: place, timespan, steps: spec.rule.rules.len(), folded: &group.folded });
         let at = group.episode_for(time, timespan);
+        let mut news = false;
+        for n in 0..samples.len().max(1) {
+            let sample = samples.get(n);
+            let value = sample.map_or(u64::from(slots), |s| crate::bytes::fnv(s.as_bytes()));
+            let Some(place) = group.ring.insert(Entry { time, id, slots, value, previous: i64::MIN }, timespan) else {
+                self.counters.duplicates += 1;
+                continue;
+            };
+            self.entries += 1;
+            self.counters.entries += 1;
+            let steps = spec.rule.rules.len();
+            let measured =
+                spec.kind.measure(Measured { ring: &group.ring, at: place, timespan, steps, folded: &group.folded });
+            let episode = group.episodes.get_mut(at)?;
+            episode.add(Evidence { id, time: Timestamp::from_ns(time) }, finding, sample, ahead, !news);
+            episode.peak = episode.peak.max(measured);
+            news = true;
+        }
+        if !news {
+            return None;
+        }
         let episode = group.episodes.get_mut(at)?;
-        episode.add(Evidence { id, time: Timestamp::from_ns(time) }, finding, sample, ahead);
-        episode.peak = episode.peak.max(measured);
         let telling = match spec.threshold {
             Some(threshold) if episode.peak >= threshold => !episode.told() || episode.worth_retelling(),
             _ => false,

@@ -23,8 +23,8 @@ impl Kind for EventCount {
     fn default_threshold(&self, _rule: &Correlation) -> Option<u64> {
         None
     }
-    fn sample(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Result<Option<String>, ()> {
-        Ok(None)
+    fn samples(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Option<Vec<String>> {
+        Some(Vec::new())
     }
     fn measure(&self, window: Measured<'_>) -> u64 {
         most_entries(&window)

@@ -29,8 +29,9 @@ pub trait Kind: Sync {
     fn check(&self, rule: &Correlation) -> Result<(), Refusal>;
     /// What the measure must reach where the rule says nothing.
     fn default_threshold(&self, rule: &Correlation) -> Option<u64>;
-    /// What makes a finding of the rule in `slot` different from others, as text; `Err` if the finding does not count.
-    fn sample(&self, rule: &Correlation, slot: usize, finding: &Finding) -> Result<Option<String>, ()>;
+    /// What makes a finding of the rule in `slot` different from others, as text: usually one value, none where nothing is
+    /// told apart; `None` if the finding does not count.
+    fn samples(&self, rule: &Correlation, slot: usize, finding: &Finding) -> Option<Vec<String>>;
     /// Whether entries with the same value may stand for each other when room is short.
     fn counts_values(&self) -> bool {
         false

@@ -20,8 +20,8 @@ impl Kind for Temporal {
     fn default_threshold(&self, rule: &Correlation) -> Option<u64> {
         Some(rule.rules.len() as u64)
     }
-    fn sample(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Result<Option<String>, ()> {
-        Ok(None)
+    fn samples(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Option<Vec<String>> {
+        Some(Vec::new())
     }
     fn counts_values(&self) -> bool {
         true

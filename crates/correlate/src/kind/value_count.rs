@@ -1,10 +1,13 @@
 //! `value_count`: how many different values of a field (or tuples of several fields) in a window.
 
-use event::{Finding, Reason};
+use event::{Finding, Reason, Value};
 use rule::Correlation;
 
 use super::{Kind, Measured, Refusal, most_values, window_s};
 use crate::windows::first_value;
+
+/// Elements of a list that count.
+const VALUES_MAX: usize = 32;
 
 pub(super) struct ValueCount;
 
@@ -27,16 +30,14 @@ impl Kind for ValueCount {
     fn default_threshold(&self, _rule: &Correlation) -> Option<u64> {
         None
     }
-    /// A finding that lacks one of the fields is not counted.
-    fn sample(&self, rule: &Correlation, slot: usize, finding: &Finding) -> Result<Option<String>, ()> {
-        let mut text = String::new();
-        for (n, key) in rule.fields.iter().enumerate() {
-            if n > 0 {
-                text.push_str(" | ");
-            }
-            text.push_str(&first_value(key, slot, finding).ok_or(())?.to_text());
+    /// A finding that lacks one of the fields is not counted. Where one field is counted and it is a list (a correlation over
+    /// correlations: the units an attack was seen at), each element counts.
+    fn samples(&self, rule: &Correlation, slot: usize, finding: &Finding) -> Option<Vec<String>> {
+        let values: Vec<&Value> = rule.fields.iter().map(|key| first_value(key, slot, finding)).collect::<Option<_>>()?;
+        if let [Value::List(list)] = values.as_slice() {
+            return Some(list.iter().take(VALUES_MAX).map(|v| v.to_text().into_owned()).collect()).filter(|l: &Vec<_>| !l.is_empty());
         }
-        Ok(Some(text))
+        Some(vec![values.iter().map(|v| v.to_text()).collect::<Vec<_>>().join(" | ")])
     }
     fn counts_values(&self) -> bool {
         true

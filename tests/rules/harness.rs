@@ -1,0 +1,94 @@
+//! Runs shipped rules over events through the engine, the way `vedette replay` does.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use collector::engine::{Engine, EngineOptions};
+use collector::replay::{ReplayArgs, ReplaySummary, Road, event_from_json, run};
+use event::Class;
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub fn options() -> EngineOptions {
+    EngineOptions { rules: vec![root().join("config/rules")], mappings: Some(root().join("config/mappings")) }
+}
+
+/// An engine over everything that ships; nothing of it may be refused.
+pub fn engine() -> Engine {
+    let (engine, problems) = Engine::load(&options()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(problems.is_empty(), "shipped rules were refused:\n{}", problems.join("\n"));
+    engine
+}
+
+/// Steps the events of a JSON lines file and gives the summary.
+pub fn step_file(path: &Path, batch: usize) -> ReplaySummary {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut road = Road::over(engine(), batch);
+    for (n, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        let event = event_from_json(line).unwrap_or_else(|e| panic!("{}:{}: {e}", path.display(), n + 1));
+        road.push(Class::Normal, event);
+    }
+    road.finish()
+}
+
+/// Names of the rules that raised an alert. A rule's name is the one its cases are filed under.
+pub fn fired(summary: &ReplaySummary, names: &dyn Fn(&str) -> Option<String>) -> BTreeSet<String> {
+    summary.alerts.iter().filter_map(|a| names(&a.rule_id)).collect()
+}
+
+/// Rule id → name, of all that ship.
+pub fn names() -> impl Fn(&str) -> Option<String> {
+    let engine = engine();
+    let rules = engine.rules();
+    let all: Vec<(String, Option<String>, bool)> = rules
+        .rules()
+        .iter()
+        .chain(rules.correlations().iter().map(|c| &c.meta))
+        .map(|m| (m.id.clone(), m.name.clone(), m.alerts))
+        .collect();
+    move |id| all.iter().find(|(i, ..)| i == id).and_then(|(_, name, _)| name.clone())
+}
+
+/// Names of the rules that raise alerts.
+pub fn alerting() -> BTreeSet<String> {
+    let engine = engine();
+    let rules = engine.rules();
+    let metas = rules.rules().iter().chain(rules.correlations().iter().map(|c| &c.meta));
+    metas.filter(|m| m.alerts).map(|m| m.name.clone().unwrap_or_else(|| panic!("{}: a rule without a name", m.path))).collect()
+}
+
+/// Folders with a case: (rule, folder).
+pub fn cases() -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    let base = root().join("tests/rules");
+    for area in std::fs::read_dir(&base).unwrap_or_else(|e| panic!("{}: {e}", base.display())).flatten().filter(|e| e.path().is_dir()) {
+        for rule in std::fs::read_dir(area.path()).into_iter().flatten().flatten() {
+            found.push((rule.file_name().to_string_lossy().into_owned(), rule.path()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Problems of one case, in words; empty if it holds.
+pub fn check(rule: &str, folder: &Path, names: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let hit = fired(&step_file(&folder.join("hit.jsonl"), 7), names);
+    if !hit.contains(rule) {
+        problems.push(format!("{rule}: the hit case is not found (fired: {hit:?})"));
+    }
+    let miss = fired(&step_file(&folder.join("miss.jsonl"), 7), names);
+    if miss.contains(rule) {
+        problems.push(format!("{rule}: the miss case raises an alert"));
+    }
+    problems
+}
+
+/// Replays a file with the shipped rules.
+pub fn replay(path: &Path) -> anyhow::Result<ReplaySummary> {
+    let args = ReplayArgs { files: vec![path.to_owned()], engine: options(), ..ReplayArgs::default() };
+    run(&args, &mut std::io::sink(), &mut |_, _| {})
+}
