@@ -27,7 +27,8 @@ pub fn tell(path: &Path) -> Result<(), String> {
         let rest = text.split_once(from).map(|(_, rest)| rest).ok_or(format!("{}: no '{}'", path.display(), from.trim()))?;
         Ok::<&str, String>(rest.split_once(to).map_or(rest, |(part, _)| part))
     };
-    let (rules, events, expected) = (part("== rules\n", "== events\n")?, part("== events\n", "== alerts\n")?, part("== alerts\n", "\u{0}")?);
+    let (rules, events, expected) =
+        (part("== rules\n", "== events\n")?, part("== events\n", "== alerts\n")?, part("== alerts\n", "\u{0}")?);
     let source = Source { path: path.display().to_string(), text: rules.to_owned() };
     let mut told = Vec::new();
     for batch in [1, 3, 1000] {
@@ -44,7 +45,8 @@ pub fn tell(path: &Path) -> Result<(), String> {
         for a in road.finish().alerts {
             let second = |ns: i64| Timestamp::from_ns(ns).ms() as f64 / 1000.0;
             let key: Vec<String> = a.group_key.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            let _ = writeln!(got, "{} {} {}..{} events={}", a.title, key.join(","), second(a.first_time), second(a.last_time), a.event_count);
+            let _ =
+                writeln!(got, "{} {} {}..{} events={}", a.title, key.join(","), second(a.first_time), second(a.last_time), a.event_count);
         }
         // Alerts opened at the same instant have no order a person would see.
         let mut lines: Vec<&str> = got.lines().collect();
