@@ -81,7 +81,10 @@ pub fn run(config: Config, reload: impl Fn() -> Result<Config, settings::Errors>
                     Ok(fresh) => {
                         hub.take_edge(&fresh);
                         sensors.apply(&fresh);
-                        tracing::info!("configuration is reloaded");
+                        match config.fixed_keys_that_differ(&fresh).as_slice() {
+                            [] => tracing::info!("configuration is reloaded"),
+                            keys => tracing::warn!(keys = keys.join(", "), "configuration is reloaded, but these take a restart"),
+                        }
                     }
                     Err(errors) => errors.problems.iter().for_each(|problem| tracing::error!(%problem, "configuration is refused, the old one stays")),
                 },

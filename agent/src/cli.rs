@@ -67,7 +67,9 @@ struct Where {
 
 impl Where {
     fn load(&self) -> Result<Config, settings::Errors> {
-        Config::load(self.config.as_deref(), self.state.as_deref(), std::env::vars())
+        // A relative folder is meant from where the command is given.
+        let state = self.state.as_ref().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone()));
+        Config::load(self.config.as_deref(), state.as_deref(), std::env::vars())
     }
 }
 

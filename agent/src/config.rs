@@ -194,6 +194,19 @@ impl Config {
         }
     }
 
+    /// Sections a reload does not change, as far as they differ: all but the edge and the sensors.
+    pub fn fixed_keys_that_differ(&self, fresh: &Self) -> Vec<&'static str> {
+        let all = [
+            ("state", self.state != fresh.state),
+            ("hostname", self.hostname != fresh.hostname),
+            ("log", self.log != fresh.log),
+            ("collector", self.collector != fresh.collector),
+            ("spool", self.spool != fresh.spool),
+            ("metrics", self.metrics != fresh.metrics),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
     pub fn spool_folder(&self) -> PathBuf {
         self.state.join("spool")
     }

@@ -191,7 +191,7 @@ pub(crate) fn load<T: DeserializeOwned>(name: String, text: String, overrides: V
             break;
         }
     }
-    problems.sort_by(|a, b| (a.place.line, a.place.column).cmp(&(b.place.line, b.place.column)));
+    problems.sort_by_key(|p| (p.place.line, p.place.column));
     Err(Errors { problems })
 }
 
@@ -276,7 +276,7 @@ fn remove_inside(value: &mut DeValue<'_>, path: &[Step]) {
                         items.push(item);
                     }
                 }
-            } else if let Some(item) = items.iter_mut().nth(*n) {
+            } else if let Some(item) = items.get_mut(*n) {
                 remove_inside(item.get_mut(), rest);
             }
         }

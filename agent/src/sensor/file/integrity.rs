@@ -124,7 +124,7 @@ impl Integrity {
         let walk = scan::walk(&self.scope, self.limits.files_max);
         self.walk_note =
             (!walk.whole).then(|| format!("more than {} files; raise sensor.file.files_max or name fewer paths", self.limits.files_max));
-        self.refused = walk.refused.iter().cloned().take(64).collect();
+        self.refused = walk.refused.iter().take(64).cloned().collect();
         let seen: BTreeSet<&PathBuf> = walk.paths.iter().collect();
         let due = now.minus_ns(self.limits.quiet_ns);
         let wait = Wait { first: due, last: due };
