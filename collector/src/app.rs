@@ -28,8 +28,8 @@ use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline, PipelineMetrics};
 use crate::register::Register;
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
-use crate::store::desk::TokenRow;
-use crate::store::{DeskStore, DiskConfig, DiskStore, EventStore, Frame, SqliteDesk, Wal, WalConfig, WalError};
+use crate::store::desk::{TokenRow, UnitRow};
+use crate::store::{DeskStore, DiskConfig, DiskStore, EventStore, Frame, Scope, SqliteDesk, Wal, WalConfig, WalError};
 
 /// What a first run wants printed as one line of JSON: addresses, a first login, a token, an enrolment string for a host of this unit.
 #[derive(Debug, Clone)]
@@ -75,6 +75,9 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let clock: Clock = Arc::new(clock::now);
     let listeners = Listeners::bind(&config).await?;
     let authority = Authority::open(authority_config(&config, &listeners)?, now).context("the certificate authority")?;
+    if let Some(bootstrap) = &bootstrap {
+        own_unit(&bootstrap.unit, desk.as_ref())?;
+    }
     let register = Arc::new(RwLock::new(Arc::new(catalogue::register(&config, &authority, desk.as_ref())?)));
     let certificate = ServerCertificate::new(authority.clone(), clock.clone())?;
 
@@ -120,6 +123,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         clock: clock::now,
         logins: serve::people::LoginLimiter::default(),
     });
+    shared.counts.reloaded(true, now);
     greet(&config, &shared, &authority, console, bootstrap)?;
 
     let (halt, halted) = tokio::sync::watch::channel(false);
@@ -225,6 +229,16 @@ fn greet(config: &Config, shared: &Shared, authority: &Authority, console: std::
         "enrolment": invitation.to_string(),
     });
     println!("{line}");
+    Ok(())
+}
+
+/// The unit of this host, where nobody has named it yet.
+fn own_unit(id: &str, desk: &dyn DeskStore) -> Result<()> {
+    if desk.units(&Scope::CITY)?.iter().any(|u| u.id == id) {
+        return Ok(());
+    }
+    let name = crate::authority::host_name().unwrap_or_else(|| id.to_owned());
+    desk.put_unit(&UnitRow { id: id.to_owned(), name, sector: "local".into(), contact: String::new() })?;
     Ok(())
 }
 

@@ -102,7 +102,7 @@ pub fn collector_at(data: &Path, link: &str, register: &Path, [console, agents, 
 impl Collector {
     /// A one-use string that enrols an agent of a unit.
     pub fn enrolment(&self, unit: &str) -> Result<String> {
-        let answer = self.admin.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit": unit }))?;
+        let answer = self.admin.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit_id": unit }))?;
         anyhow::ensure!((200..300).contains(&answer.status), "enrolment token: {} {}", answer.status, answer.body);
         let body: serde_json::Value = serde_json::from_str(&answer.body)?;
         Ok(body["enrolment"].as_str().with_context(|| format!("no string in {body}"))?.to_owned())

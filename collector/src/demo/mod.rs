@@ -70,7 +70,7 @@ async fn identity(client: &Client, host: &Host, dir: &Path) -> Result<Identity> 
     if let Ok(identity) = Identity::load(dir) {
         return Ok(identity);
     }
-    let answer = client.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit": host.unit, "note": "demo" })).await?;
+    let answer = client.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit_id": host.unit, "note": "demo" })).await?;
     let invitation: Invitation = answer["enrolment"].as_str().context("no enrolment string in the answer")?.parse()?;
     Ok(agent::identity::enrol(dir, &invitation, true).await?)
 }
