@@ -1,6 +1,6 @@
 //! Any bytes as both sides of a DNS conversation, in pieces.
 #![no_main]
-use proto::net::{dns::DNS, Carrier, Emit, Piece, Side};
+use proto::net::{Carrier, Emit, Piece, Side, dns::DNS};
 
 struct Nowhere;
 impl Emit for Nowhere {

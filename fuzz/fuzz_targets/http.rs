@@ -1,6 +1,6 @@
 //! Any bytes as both sides of a HTTP conversation, in pieces.
 #![no_main]
-use proto::net::{http::HTTP, Carrier, Emit, Piece, Side};
+use proto::net::{Carrier, Emit, Piece, Side, http::HTTP};
 
 struct Nowhere;
 impl Emit for Nowhere {

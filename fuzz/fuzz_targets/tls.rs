@@ -1,6 +1,6 @@
 //! Any bytes as both sides of a TLS conversation, in pieces.
 #![no_main]
-use proto::net::{tls::TLS, Carrier, Emit, Piece, Side};
+use proto::net::{Carrier, Emit, Piece, Side, tls::TLS};
 
 struct Nowhere;
 impl Emit for Nowhere {

@@ -33,12 +33,7 @@ impl Output for Seen {
 #[test]
 fn real_connections_become_events() {
     let me = std::env::current_exe().expect("this binary has a path");
-    let out = Command::new("unshare")
-        .arg("--net")
-        .arg(me)
-        .args(["net::live::inside", "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output();
+    let out = Command::new("unshare").arg("--net").arg(me).args(["net::live::inside", "--exact", "--nocapture"]).env(INSIDE, "1").output();
     match out {
         Ok(out) if String::from_utf8_lossy(&out.stdout).contains("INSIDE DONE") => assert!(out.status.success()),
         Ok(out) if String::from_utf8_lossy(&out.stderr).contains("unshare:") => tests::skip("may not make a network namespace"),
@@ -89,7 +84,9 @@ fn inside() {
     drop(uplink);
 
     let mut seen = Seen::default();
-    let is = |activity: u8, service: &'static str| move |(_, e): &&(Class, Event)| e.activity == activity && e.source.service.as_deref() == Some(service);
+    let is = |activity: u8, service: &'static str| {
+        move |(_, e): &&(Class, Event)| e.activity == activity && e.source.service.as_deref() == Some(service)
+    };
     let deadline = agent::clock::now().plus_secs(10);
     while seen.events.iter().filter(is(5, "flow")).count() == 0 || seen.events.iter().filter(is(3, "http")).count() == 0 {
         assert!(agent::clock::now() < deadline, "{:?}", seen.events);

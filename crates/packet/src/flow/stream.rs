@@ -190,9 +190,8 @@ impl Stream {
         }
         let take = bytes.len().min(room.limit.saturating_sub(self.next) as usize);
         self.next += take as u32;
-        if take > 0 && sink(Chunk { bytes: &bytes[..take], gap }) == Want::Stop {
-            self.stop(room.budget);
-        } else if self.next >= room.limit {
+        let refused = take > 0 && sink(Chunk { bytes: &bytes[..take], gap }) == Want::Stop;
+        if refused || self.next >= room.limit {
             self.stop(room.budget);
         }
     }

@@ -143,7 +143,9 @@ impl Name {
     /// Reads the name at `at`; returns where it ends in the message. Text is lower case; a byte that is no printable
     /// ASCII becomes `\DDD`, a dot within a label `\.`.
     fn read(&mut self, message: &[u8], mut at: usize) -> Option<usize> {
-        (self.text.clear(), self.labels.clear(), self.wire_bytes = 1);
+        self.text.clear();
+        self.labels.clear();
+        self.wire_bytes = 1;
         let mut end = None;
         let mut jumps = 0;
         loop {

@@ -6,7 +6,7 @@ pub(crate) fn md5_hex(input: &[u8]) -> String {
     let mut state: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     let mut padded = input.to_vec();
     padded.push(0x80);
-    padded.resize(padded.len().next_multiple_of(64) + if padded.len() % 64 > 56 { 64 } else { 0 }, 0);
+    padded.resize((padded.len() + 8).next_multiple_of(64), 0);
     let end = padded.len() - 8;
     padded[end..].copy_from_slice(&(input.len() as u64).wrapping_mul(8).to_le_bytes());
     for block in padded.chunks_exact(64) {
@@ -54,9 +54,19 @@ mod tests {
         assert_eq!(md5_hex(b"message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
         let digits = "12345678901234567890123456789012345678901234567890123456789012345678901234567890";
         assert_eq!(md5_hex(digits.as_bytes()), "57edf4a22be3c955ac49da2e2107b67a");
-        for n in [55, 56, 57, 63, 64, 65] {
-            assert_eq!(md5_hex(&vec![b'a'; n]).len(), 32);
+        // Around the ends of blocks, where the padding changes.
+        for (n, expected) in [
+            (55, "ef1772b6dff9a122358552954ad0df65"),
+            (56, "3b0c8ac703f828b04c6c197006d17218"),
+            (57, "652b906d60af96844ebd21b674f35e93"),
+            (63, "b06521f39153d618550606be297466d5"),
+            (64, "014842d480b571495a4a0363793f7367"),
+            (65, "c743a45e0d2e6a95cb859adae0248435"),
+            (119, "8a7bd0732ed6a28ce75f6dabc90e1613"),
+            (120, "5f61c0ccad4cac44c75ff505e1f1e537"),
+            (127, "020406e1d05cdc2aa287641f7ae2cc39"),
+        ] {
+            assert_eq!(md5_hex(&vec![b'a'; n]), expected, "{n}");
         }
-        assert_eq!(md5_hex(&[b'a'; 56]), "3b0c8ac703f828b04c6c197006d17218");
     }
 }
