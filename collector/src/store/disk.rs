@@ -584,8 +584,8 @@ impl EventStore for DiskStore {
     fn search(&self, scope: &Scope, query: &Query) -> Result<Page, StoreError> {
         let snapshot = self.inner.snapshot();
         let mut newest = Newest::new(query.limit);
-        let mut searched = Searched::default();
-        searched.in_memory = scan::search(snapshot.memory.iter().flat_map(|c| c.iter()), scope, query, &mut newest);
+        let in_memory = scan::search(snapshot.memory.iter().flat_map(|c| c.iter()), scope, query, &mut newest);
+        let mut searched = Searched { in_memory, ..Searched::default() };
         let latest = query.cursor.map_or(query.to, |c| query.to.min(c.time.plus_ns(1)));
         for segment in snapshot.segments.iter().filter(|s| s.meta.max >= query.from && s.meta.min < latest) {
             let floor = newest.floor();
@@ -624,8 +624,8 @@ impl EventStore for DiskStore {
     fn count_by(&self, scope: &Scope, query: &Query, by: &CountBy) -> Result<Counts, StoreError> {
         let snapshot = self.inner.snapshot();
         let mut groups = Groups::new(by);
-        let mut searched = Searched::default();
-        searched.in_memory = scan::count(snapshot.memory.iter().flat_map(|c| c.iter()), scope, query, &mut groups);
+        let in_memory = scan::count(snapshot.memory.iter().flat_map(|c| c.iter()), scope, query, &mut groups);
+        let mut searched = Searched { in_memory, ..Searched::default() };
         for segment in snapshot.segments.iter().filter(|s| s.meta.max >= query.from && s.meta.min < query.to) {
             searched.segments += 1;
             let chosen = self.inner.groups(segment, scope, query, None, &mut searched);

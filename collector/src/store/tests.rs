@@ -158,7 +158,7 @@ fn pages(store: &dyn EventStore, scope: &Scope, query: &Query) -> Vec<Event> {
 
 fn naive(events: &[Arc<Event>], scope: &Scope, query: &Query) -> Vec<Event> {
     let mut rows: Vec<Event> = events.iter().filter(|e| query.matches(e) && scope.allows_event(e)).map(|e| canonical(e)).collect();
-    rows.sort_by(|a, b| (b.time, b.id).cmp(&(a.time, a.id)));
+    rows.sort_by_key(|e| std::cmp::Reverse((e.time, e.id)));
     rows
 }
 

@@ -54,6 +54,7 @@ impl WalReader {
     }
 
     /// The next durable frame, or none for now.
+    #[expect(clippy::should_implement_trait, reason = "none means 'not yet' here, and an error is no item")]
     pub fn next(&mut self) -> Result<Option<Entry>, WalError> {
         loop {
             let Some((base, file, limit)) = self.place() else { return Ok(None) };
