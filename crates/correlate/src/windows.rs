@@ -265,8 +265,7 @@ impl Windows {
             self.entries += 1;
             self.counters.entries += 1;
             let steps = spec.rule.rules.len();
-            let measured =
-                spec.kind.measure(Measured { ring: &group.ring, at: place, timespan, steps, folded: &group.folded });
+            let measured = spec.kind.measure(Measured { ring: &group.ring, at: place, timespan, steps, folded: &group.folded });
             let episode = group.episodes.get_mut(at)?;
             episode.add(Evidence { id, time: Timestamp::from_ns(time) }, finding, sample, ahead, !news);
             episode.peak = episode.peak.max(measured);
