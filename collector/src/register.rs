@@ -291,8 +291,8 @@ hostname = "web1"
     fn what_is_wrong_is_named_with_its_line() {
         let text = CITY.replace("unit = \"bank\"\nhostname", "unit = \"bnak\"\nhostname").replace("importance = 3", "importance = 9");
         let error = Register::parse(&text, "register.toml").unwrap_err().to_string();
-        assert!(error.contains("register.toml:15:") && error.contains("9 is not 1 (ordinary)"), "{error}");
-        assert!(error.contains("register.toml:22:") && error.contains("'bnak' is no unit of this file; there are bank, grid"), "{error}");
+        assert!(error.contains("register.toml:16:") && error.contains("9 is not 1 (ordinary)"), "{error}");
+        assert!(error.contains("register.toml:23:") && error.contains("'bnak' is no unit of this file; there are bank, grid"), "{error}");
         let error = Register::parse("[[unit]]\nid = \"a\"\nname = \"a\"\nsecter = \"x\"\n", "r.toml").unwrap_err().to_string();
         assert!(error.contains("r.toml:") && error.contains("secter"), "{error}");
     }
