@@ -5,9 +5,9 @@ use event::{Class, Event, field};
 use super::scan::{after, between, set_source, word};
 use super::{FAILURE, Format, Header, SUCCESS, authentication};
 
-pub(crate) static VSFTPD: Format = Format { name: "vsftpd", programs: &["vsftpd"], read: vsftpd };
-pub(crate) static PROFTPD: Format = Format { name: "proftpd", programs: &["proftpd"], read: proftpd };
-pub(crate) static PURE_FTPD: Format = Format { name: "pure-ftpd", programs: &["pure-ftpd"], read: pure_ftpd };
+pub(crate) static VSFTPD: Format = Format::new("vsftpd", &["vsftpd"], vsftpd).by(&["] FAIL LOGIN: Client ", "] OK LOGIN: Client "]);
+pub(crate) static PROFTPD: Format = Format::new("proftpd", &["proftpd"], proftpd);
+pub(crate) static PURE_FTPD: Format = Format::new("pure-ftpd", &["pure-ftpd"], pure_ftpd);
 
 /// `[pid 27202] [anonymous] FAIL LOGIN: Client "1.2.3.4"`
 pub(super) fn vsftpd(head: &Header<'_>, event: &mut Event) -> Option<Class> {

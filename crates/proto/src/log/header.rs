@@ -1,8 +1,11 @@
 //! Syslog headers as they occur: RFC 5424, RFC 3164, the ISO time stamps of rsyslog, Solaris' `[ID …]`, daemons' own dates, or none.
 //!
-//! RFC 3164 has no year and no zone: the year is the received time's, one less where the date would lie more than a day ahead.
+//! What a program without syslog writes into a file of its own has a stamp and then its message: a host name is only read from it
+//! where a strict tag (`name[pid]`) stands behind it. The stamps themselves: `stamp`.
 
 use event::Timestamp;
+
+use super::stamp::{Style, stamp};
 
 /// What stands before a message. Absent parts are `None`; `message` is the rest and at least the whole line.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -37,28 +40,111 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
     if let Some((priority, after)) = priority(rest) {
         head.priority = Some(priority);
         rest = after;
-        if let Some(version) = after.strip_prefix("1 ") {
-            if let Some(full) = rfc5424(version, head.priority) {
-                return full;
-            }
+        if let Some(full) = versioned(after).and_then(|text| rfc5424(text, head.priority, utc_offset_secs)) {
+            return full;
         }
+        rest = cisco_sequence(rest);
     }
-    let Some((time, after)) = stamp(rest, received, utc_offset_secs) else {
+    let Some((time, after, style)) = stamp(rest, received, utc_offset_secs) else {
         head.message = rest;
+        let (first, second) = two_words(rest);
+        if !is_tag(first) && is_host(first) && is_strict_tag(second) {
+            // `mail.example.com exim[7]: …`: relayed without a date.
+            head.host = Some(first);
+            rest = rest.get(first.len()..).unwrap_or("").trim_start();
+        }
         tag(&mut head, rest);
         return head;
     };
     head.time = Some(time);
     rest = after.trim_start();
+    head.message = rest;
+    if style == Style::Own {
+        let (first, second) = two_words(rest);
+        if is_strict_tag(first) {
+            tag(&mut head, rest);
+        } else if is_host(first) && is_strict_tag(second) {
+            head.host = Some(first);
+            rest = rest.get(first.len()..).unwrap_or("").trim_start();
+            tag(&mut head, rest);
+        }
+        return head;
+    }
+    // Busybox and NetBSD: `<mail.notice> host tag:`.
+    if let Some((facility, after)) = rest.strip_prefix('<').and_then(|r| r.split_once("> ")) {
+        if facility.len() <= 20 && facility.contains('.') && facility.bytes().all(|c| c.is_ascii_lowercase() || c == b'.' || c.is_ascii_digit()) {
+            rest = after;
+        }
+    }
+    let (first, second) = two_words(rest);
+    let after_first = rest.get(first.len()..).unwrap_or("").trim_start();
+    head.message = rest;
+    if is_bare_pid(second) && is_host(first) {
+        // `sogod [26818]: …`
+        head.program = Some(first);
+        head.pid = second.trim_matches(['[', ']', ':']).parse().ok();
+        head.message = after_first.get(second.len()..).unwrap_or("").trim_start();
+        return head;
+    }
     // A host name follows, unless the next word already is the tag (`sshd[1]:` or `[sshd]:`), as some daemons and tools write it.
-    let first = rest.split(' ').next().unwrap_or("");
-    if !is_tag(first) && !first.is_empty() {
+    if !is_tag(first) && is_host(first) {
         head.host = Some(first);
-        rest = rest.get(first.len()..).unwrap_or("").trim_start();
+        rest = after_first;
     }
     head.message = rest;
     tag(&mut head, rest);
     head
+}
+
+/// What follows `1 ` (or another version number of one or two digits) where a time stamp or `-` stands behind it.
+fn versioned(text: &str) -> Option<&str> {
+    let (version, rest) = text.split_once(' ')?;
+    let plain = (1..=2).contains(&version.len()) && version.bytes().all(|c| c.is_ascii_digit());
+    (plain && (rest.starts_with("- ") || rest.as_bytes().get(4) == Some(&b'-'))).then_some(rest)
+}
+
+/// Cisco's sequence number and clock mark: `91: *Oct 07 03:10:04: `.
+fn cisco_sequence(text: &str) -> &str {
+    let Some((number, rest)) = text.split_once(": ") else { return text };
+    let sequence = (1..=10).contains(&number.len()) && number.bytes().all(|c| c.is_ascii_digit());
+    if sequence { rest.trim_start_matches(['*', '.']) } else { text }
+}
+
+fn two_words(text: &str) -> (&str, &str) {
+    let mut words = text.splitn(3, ' ').filter(|w| !w.is_empty());
+    let first = words.next().unwrap_or("");
+    (first, text.get(first.len()..).and_then(|r| r.trim_start().split(' ').next()).unwrap_or(""))
+}
+
+/// Could be a host name or an address; a bare number is none, nor is a punctuation mark.
+fn is_host(word: &str) -> bool {
+    !word.is_empty()
+        && word.len() <= 255
+        && word.starts_with(|c: char| c.is_alphanumeric() || c == ':')
+        && !word.bytes().all(|c| c.is_ascii_digit())
+        && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%' | '/' | '@'))
+}
+
+/// `name[12]` or `name[12]:`, where the name is no log level of Asterisk.
+fn is_strict_tag(word: &str) -> bool {
+    let bare = word.strip_suffix(':').unwrap_or(word);
+    let Some((name, pid)) = bare.strip_suffix(']').and_then(|b| b.split_once('[')) else { return false };
+    !pid.is_empty() && pid.bytes().all(|c| c.is_ascii_digit()) && is_name(name) && !is_level(name)
+}
+
+/// `[12]:`
+fn is_bare_pid(word: &str) -> bool {
+    word.strip_prefix('[').and_then(|w| w.strip_suffix("]:")).is_some_and(|w| !w.is_empty() && w.bytes().all(|c| c.is_ascii_digit()))
+}
+
+fn is_name(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '(' | ')' | '@' | '+' | '%'))
+        && name.chars().any(|c| c.is_ascii_alphabetic())
+}
+
+/// Asterisk's `NOTICE[1234]` looks like a tag and is none.
+fn is_level(name: &str) -> bool {
+    matches!(name, "NOTICE" | "WARNING" | "ERROR" | "SECURITY" | "VERBOSE" | "DEBUG" | "DTMF")
 }
 
 fn priority(text: &str) -> Option<(u16, &str)> {
@@ -67,12 +153,19 @@ fn priority(text: &str) -> Option<(u16, &str)> {
     (n <= 191).then_some((n, rest))
 }
 
-/// RFC 5424 after `<pri>1 `.
-fn rfc5424(text: &str, priority: Option<u16>) -> Option<Header<'_>> {
+/// RFC 5424 after `<pri>VERSION `.
+fn rfc5424(text: &str, priority: Option<u16>, offset: i32) -> Option<Header<'_>> {
     let mut parts = text.splitn(6, ' ');
     let nil = |p: &str| p == "-";
     let time = parts.next()?;
-    let time = if nil(time) { None } else { Some(Timestamp::parse_rfc3339(time)?) };
+    let time = match time {
+        "-" => None,
+        // A zone is required, but some senders leave it out: then it is the host's.
+        _ => match stamp(time, Timestamp::ZERO, offset)? {
+            (time, "", _) if text.as_bytes().get(10) == Some(&b'T') => Some(time),
+            _ => return None,
+        },
+    };
     let mut next = || parts.next().map(|p| (!nil(p)).then_some(p));
     let (host, program, pid, msgid) = (next()?, next()?, next()?, next()?);
     let rest = parts.next().unwrap_or("-");
@@ -116,116 +209,6 @@ fn structured(text: &str) -> Option<(Option<&str>, &str)> {
     None
 }
 
-/// A time stamp at the start of the text, and what follows it.
-fn stamp(text: &str, received: Timestamp, offset: i32) -> Option<(Timestamp, &str)> {
-    iso(text, offset).or_else(|| bsd(text, received, offset)).or_else(|| long(text, offset)).or_else(|| named(text, offset))
-}
-
-/// `2026-11-23T08:00:00.1+08:00` or `2026-11-23 08:00:00,123` (local time where there is no zone).
-fn iso(text: &str, offset: i32) -> Option<(Timestamp, &str)> {
-    let b = text.as_bytes();
-    if b.len() < 19 || b.get(4) != Some(&b'-') || b.get(13) != Some(&b':') || b.get(16) != Some(&b':') {
-        return None;
-    }
-    let mut end = 19;
-    if matches!(b.get(end), Some(b'.' | b',')) {
-        end += 1;
-        while b.get(end).is_some_and(u8::is_ascii_digit) {
-            end += 1;
-        }
-    }
-    let body = text.get(..end)?.replace(',', ".");
-    let (zone, end) = match b.get(end) {
-        Some(b'Z') => ("Z".to_owned(), end + 1),
-        Some(b'+' | b'-') => {
-            let z = text.get(end..end + 6).filter(|z| z.as_bytes()[3] == b':');
-            match z {
-                Some(z) => (z.to_owned(), end + 6),
-                None => {
-                    let z = text.get(end..end + 5)?;
-                    (format!("{}:{}", z.get(..3)?, z.get(3..)?), end + 5)
-                }
-            }
-        }
-        _ => (String::new(), end),
-    };
-    if b.get(end).is_some_and(|c| !matches!(c, b' ' | b'\t' | b':')) {
-        return None;
-    }
-    let time = if zone.is_empty() {
-        Timestamp::parse_rfc3339(&format!("{body}Z"))?.plus_secs(-i64::from(offset))
-    } else {
-        Timestamp::parse_rfc3339(&format!("{body}{zone}"))?
-    };
-    Some((time, text.get(end..)?))
-}
-
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-fn month(text: &str) -> Option<usize> {
-    MONTHS.iter().position(|m| text.eq_ignore_ascii_case(m)).map(|m| m + 1)
-}
-
-/// `Nov  3 08:00:00`, RFC 3164, with an optional fraction or year.
-fn bsd(text: &str, received: Timestamp, offset: i32) -> Option<(Timestamp, &str)> {
-    let m = month(text.get(..3)?)?;
-    let rest = text.get(3..)?.strip_prefix(' ')?.trim_start();
-    let (day, rest) = rest.split_once(' ')?;
-    let day: u32 = day.parse().ok().filter(|d| (1..=31).contains(d))?;
-    let rest = rest.trim_start();
-    let (year, rest) = match rest.split_once(' ') {
-        Some((y, r)) if y.len() == 4 && y.bytes().all(|c| c.is_ascii_digit()) => (y.parse::<i32>().ok(), r),
-        _ => (None, rest),
-    };
-    let clock_end = rest.find([' ', ':']).map_or(rest.len(), |_| rest.find(' ').unwrap_or(rest.len()));
-    let clock = rest.get(..clock_end)?.trim_end_matches(':');
-    let (hms, fraction) = clock.split_once('.').unwrap_or((clock, ""));
-    if hms.len() != 8 || !fraction.bytes().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    let at = |year: i32| {
-        let dot = if fraction.is_empty() { "" } else { "." };
-        Timestamp::parse_rfc3339(&format!("{year:04}-{m:02}-{day:02}T{hms}{dot}{fraction}Z")).map(|t| t.plus_secs(-i64::from(offset)))
-    };
-    let time = match year {
-        Some(year) => at(year)?,
-        None => {
-            let this_year: i32 = received.plus_secs(i64::from(offset)).to_string().get(..4)?.parse().ok()?;
-            // 29 February read in another year is the last leap year's.
-            match at(this_year) {
-                Some(t) if t.since(received) <= 86_400 * event::SECOND_NS => t,
-                _ => (1..=4).find_map(|back| at(this_year - back))?,
-            }
-        }
-    };
-    Some((time, rest.get(clock_end..).unwrap_or("")))
-}
-
-/// `Fri Jan 19 12:20:33 2007`, ctime(3).
-fn long(text: &str, offset: i32) -> Option<(Timestamp, &str)> {
-    let mut parts = text.split_ascii_whitespace();
-    let weekday = parts.next()?;
-    if weekday.len() != 3 || !["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&weekday) {
-        return None;
-    }
-    let (m, day, clock, year) = (month(parts.next()?)?, parts.next()?, parts.next()?, parts.next()?);
-    let day: u32 = day.parse().ok()?;
-    let time = Timestamp::parse_rfc3339(&format!("{year}-{m:02}-{day:02}T{clock}Z"))?.plus_secs(-i64::from(offset));
-    let end = text.find(year).map(|at| at + year.len())?;
-    Some((time, text.get(end..)?))
-}
-
-/// `23-Aug-2013 10:32:56.621`, BIND's own.
-fn named(text: &str, offset: i32) -> Option<(Timestamp, &str)> {
-    let (date, rest) = text.split_once(' ')?;
-    let mut parts = date.split('-');
-    let (day, m, year) = (parts.next()?, month(parts.next()?)?, parts.next()?);
-    let day: u32 = day.parse().ok()?;
-    let end = rest.find(' ').unwrap_or(rest.len());
-    let time = Timestamp::parse_rfc3339(&format!("{year}-{m:02}-{day:02}T{}Z", &rest[..end]))?.plus_secs(-i64::from(offset));
-    Some((time, rest.get(end..)?))
-}
-
 /// `name:`, `name[1]:`, `name[1]`, `[name]:`, `[name]`.
 fn is_tag(word: &str) -> bool {
     word.ends_with(':') || (word.ends_with(']') && word.contains('['))
@@ -248,8 +231,7 @@ fn tag<'a>(head: &mut Header<'a>, text: &'a str) {
     };
     let colon = first.ends_with(':');
     let bracketed = first.contains('[') && first.trim_end_matches(':').ends_with(']') && !first.starts_with('[');
-    let plausible = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '(' | ')' | '@' | '+'))
-        && name.chars().any(|c| c.is_ascii_alphabetic());
+    let plausible = is_name(name) && !is_level(name);
     if !(plausible && (colon || bracketed || (first.starts_with('[') && head.time.is_some() && !name.contains('.')))) {
         return;
     }

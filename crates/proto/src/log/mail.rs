@@ -1,17 +1,12 @@
-//! Mail servers: Postfix, Dovecot, Exim; log-ons and refusals.
+//! Mail servers: Postfix and Dovecot; log-ons and refusals. (`exim`, `sendmail` and `imap` have their own files.)
 
 use event::{Class, Event, Kind, field};
 
-use super::scan::{after, after_last, between, set_source, value};
+use super::scan::{after, between, set_source, value};
 use super::{FAILURE, Format, Header, SUCCESS, authentication};
 
-pub(crate) static POSTFIX: Format = Format { name: "postfix", programs: &["postfix", "postfix-incoming", "postfix-smo"], read: postfix };
-pub(crate) static DOVECOT: Format = Format {
-    name: "dovecot",
-    programs: &["dovecot", "dovecot-auth", "imap-login", "pop3-login", "auth", "managesieve-login"],
-    read: dovecot,
-};
-pub(crate) static EXIM: Format = Format { name: "exim", programs: &["exim", "exim4"], read: exim };
+pub(crate) static POSTFIX: Format = Format::new("postfix", &["postfix", "postfix-incoming", "postfix-smo"], postfix);
+pub(crate) static DOVECOT: Format = Format::new("dovecot", &["dovecot", "dovecot-auth", "imap-login", "pop3-login", "auth", "managesieve-login"], dovecot);
 
 /// `name[1.2.3.4]` or `[1.2.3.4]:port`, the first bracket after `mark`.
 fn client<'a>(message: &'a str, mark: &str) -> Option<(&'a str, Option<&'a str>)> {
@@ -29,6 +24,11 @@ fn postfix(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         // Not the client's doing: the authentication server was away.
         if message.contains("Connection lost to authentication server") || message.contains("Invalid authentication mechanism") {
             event.body.set(field::EVENT_CODE, "sasl_error");
+            if message.contains("Invalid authentication mechanism") {
+                event.kind = Kind::EmailActivity;
+                event.activity = 99;
+                event.body.set(field::STATUS_ID, FAILURE);
+            }
             set_source(event, host, port);
             return Some(Class::Normal);
         }
@@ -61,6 +61,14 @@ fn postfix(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         event.body.set(field::SERVICE_NAME, "smtp");
         set_source(event, host, port);
         return Some(Class::Normal);
+    }
+    if let Some(rest) = message.strip_prefix("warning: hostname ").and_then(|r| after(r, " does not resolve to address ")) {
+        event.kind = Kind::EmailActivity;
+        event.activity = 99;
+        event.body.set(field::EVENT_CODE, "no_reverse_name");
+        event.body.set(field::STATUS_ID, FAILURE);
+        set_source(event, rest.split([' ', ',']).next()?.trim_end_matches(':'), None);
+        return Some(Class::Bulk);
     }
     if let Some(rest) = message.strip_prefix("disconnect from ") {
         let (host, port) = client(rest, "")?;
@@ -122,20 +130,6 @@ fn dovecot(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         let host = parts.next()?;
         authentication(event, "imap", FAILURE);
         event.body.set_some(field::USER_NAME, inner.split(',').next());
-        set_source(event, host, None);
-        return Some(Class::Critical);
-    }
-    None
-}
-
-/// `login authenticator failed for (host) [1.2.3.4]: 535 Incorrect authentication data (set_id=bob)`
-fn exim(head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    let message = head.message;
-    if message.contains("authenticator failed for ") {
-        authentication(event, "smtp", FAILURE);
-        let before = message.split(": 535").next().unwrap_or(message);
-        let host = after_last(before, "[").map(|h| h.split(']').next().unwrap_or(h))?;
-        event.body.set_some(field::USER_NAME, between(message, "set_id=", ")"));
         set_source(event, host, None);
         return Some(Class::Critical);
     }

@@ -2,22 +2,33 @@
 //!
 //! Every line gives exactly one event; what no format knows stays a plain `LogActivity` with its text. Formats state facts and
 //! hold no thresholds. A user name may hold anything its owner likes, also text that looks like a log line: addresses are
-//! therefore taken from the end of a message, where the daemon writes them, never from the first place that looks right.
+//! therefore taken from where the daemon writes them (mostly the end), never from the first place that looks right.
+//! `read` looks at one line; `Reader` also remembers what earlier lines of the same session said.
 //!
 //! Adding a format: a file here and its row in `FORMATS`.
 
 mod account;
+mod apps;
+mod asterisk;
+mod database;
+mod exim;
 mod ftp;
 mod header;
+mod imap;
 mod mail;
 mod named;
 mod privilege;
+mod proxy;
 mod scan;
+mod sendmail;
+mod sessions;
 mod ssh;
+mod stamp;
 mod system;
 mod web;
 
 pub use header::{Header, header};
+pub use sessions::{AGE_MAX_S, Reader, SESSIONS_MAX, Sessions};
 
 use event::{Class, Event, Field, Kind, LogSource, Timestamp, Value, field};
 
@@ -33,12 +44,32 @@ pub struct Line<'a> {
 }
 
 /// A format for the messages of some programs: gives the class of an event it could type, or `None`.
+///
+/// A line belongs to the format that claims its program. A line without a program (a program's own log file) belongs to the first
+/// format that finds one of its signs in it and can read it: so no program's line is ever read as another's, whatever it quotes.
 pub(crate) struct Format {
     /// Name in tables and in `format = "…"`.
     pub name: &'static str,
     /// Program names as they stand in a syslog header, lower case; the part before the first `/`, `(` or `[` is compared.
-    pub programs: &'static [&'static str],
-    pub read: fn(&Header<'_>, &mut Event) -> Option<Class>,
+    programs: &'static [&'static str],
+    signs: &'static [&'static str],
+    anywhere: bool,
+    /// Sets no field unless it gives a class, or the fields are true of the line all the same.
+    read: fn(&Header<'_>, &mut Event) -> Option<Class>,
+}
+
+impl Format {
+    pub const fn new(name: &'static str, programs: &'static [&'static str], read: fn(&Header<'_>, &mut Event) -> Option<Class>) -> Self {
+        Self { name, programs, signs: &[], anywhere: false, read }
+    }
+    /// Also reads lines without a program that hold one of these.
+    pub const fn by(self, signs: &'static [&'static str]) -> Self {
+        Self { signs, ..self }
+    }
+    /// Also reads lines of programs nobody knows: only for formats whose whole line is told by its shape.
+    pub const fn anywhere(self) -> Self {
+        Self { anywhere: true, ..self }
+    }
 }
 
 static FORMATS: &[&Format] = &[
@@ -56,9 +87,26 @@ static FORMATS: &[&Format] = &[
     &ftp::PURE_FTPD,
     &mail::POSTFIX,
     &mail::DOVECOT,
-    &mail::EXIM,
+    &exim::EXIM,
+    &sendmail::SENDMAIL,
+    &imap::IMAP,
+    &imap::ORACLE,
     &named::NAMED,
+    &named::NSD,
     &web::HTTPD,
+    &proxy::LIGHTTPD,
+    &proxy::SQUID,
+    &database::MYSQL,
+    &database::POSTGRES,
+    &database::MSSQL,
+    &asterisk::ASTERISK,
+    &asterisk::FREESWITCH,
+    &asterisk::MURMUR,
+    &asterisk::TEAMSPEAK,
+    &asterisk::SCANLOGD,
+    &apps::DRUPAL,
+    &apps::APPS,
+    &proxy::HAPROXY,
 ];
 
 /// Reads one line. Never panics, whatever the bytes. The class says how precious it is.
@@ -85,16 +133,21 @@ pub fn read(line: &Line<'_>) -> (Class, Event) {
     event.body.set(field::MESSAGE, head.message);
 
     let program = head.program_word();
-    for format in FORMATS {
-        if format.programs.contains(&program.as_str()) || line.format == Some(format.name) {
+    if let Some(format) = FORMATS.iter().find(|f| line.format == Some(f.name) || f.programs.contains(&program.as_str())) {
+        event.source = LogSource::new("linux", "", format.name);
+        let class = (format.read)(&head, &mut event).or_else(|| privilege::pam(&head, &mut event));
+        return (class.unwrap_or(Class::Bulk), event);
+    }
+    let plain = LogSource::owned(Some("linux"), None, Some(if program.is_empty() { "syslog" } else { &program }));
+    for format in FORMATS.iter().filter(|f| f.anywhere || program.is_empty()) {
+        if format.signs.iter().any(|sign| head.message.contains(sign)) {
             event.source = LogSource::new("linux", "", format.name);
-            return match (format.read)(&head, &mut event).or_else(|| privilege::pam(&head, &mut event)) {
-                Some(class) => (class, event),
-                None => (Class::Bulk, event),
-            };
+            if let Some(class) = (format.read)(&head, &mut event) {
+                return (class, event);
+            }
         }
     }
-    event.source = LogSource::owned(Some("linux"), None, Some(if program.is_empty() { "syslog" } else { &program }));
+    event.source = plain;
     let class = privilege::pam(&head, &mut event).unwrap_or(Class::Bulk);
     (class, event)
 }
@@ -116,6 +169,15 @@ pub const FIELDS: &[Field] = &[
     field::SRC_IP,
     field::SRC_HOSTNAME,
     field::SRC_PORT,
+    field::DST_IP,
+    field::DST_PORT,
+    field::DST_HOSTNAME,
+    field::PRODUCT_NAME,
+    field::DISPOSITION,
+    field::DEVICE_INTERFACE,
+    field::PROTOCOL,
+    field::APP_NAME,
+    field::SESSION_UID,
     field::USER_NAME,
     field::USER_UID,
     field::USER_KNOWN,
@@ -142,6 +204,7 @@ pub const FIELDS: &[Field] = &[
     field::HTTP_LENGTH,
     field::HTTP_REFERRER,
     field::HTTP_USER_AGENT,
+    field::HTTP_X_FORWARDED_FOR,
     field::EVENT_CODE,
     field::DNS_QUERY,
     field::DNS_TYPE,
@@ -157,6 +220,12 @@ pub(crate) fn authentication(event: &mut Event, service: &'static str, status: i
     event.activity = 1;
     event.body.set(field::STATUS_ID, status);
     event.body.set(field::SERVICE_NAME, service);
+}
+
+/// A failed log-on, with the name of its kind.
+pub(crate) fn failed(event: &mut Event, service: &'static str, code: &'static str) {
+    authentication(event, service, FAILURE);
+    event.body.set(field::EVENT_CODE, code);
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use event::{Class, Event, Kind, field};
 use super::scan::{after, set_source, value, word};
 use super::{FAILURE, Format, Header, SUCCESS, authentication};
 
-pub(crate) static SUDO: Format = Format { name: "sudo", programs: &["sudo", "doas"], read: sudo };
-pub(crate) static SU: Format = Format { name: "su", programs: &["su", "su-l", "runuser"], read: su };
+pub(crate) static SUDO: Format = Format::new("sudo", &["sudo", "doas"], sudo);
+pub(crate) static SU: Format = Format::new("su", &["su", "su-l", "runuser"], su);
 pub(crate) static LOGIN: Format =
-    Format { name: "login", programs: &["login", "systemd-logind", "gdm-password", "gdm", "lightdm", "xrdp-sesman"], read: login };
+    Format::new("login", &["login", "systemd-logind", "gdm-password", "gdm", "lightdm", "xrdp-sesman"], login);
 
 /// `alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/id`, with a reason before `TTY=` when it was refused.
 fn sudo(head: &Header<'_>, event: &mut Event) -> Option<Class> {

@@ -47,6 +47,7 @@ pub(crate) fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_matches(|c: char| matches!(c, '[' | ']' | '(' | ')' | '<' | '>' | ',' | ';' | '"' | '\''));
     let bare = bare.split('%').next().unwrap_or(bare);
+    let bare = bare.strip_prefix("IPv6:").unwrap_or(bare);
     let ip: IpAddr = bare.parse().ok()?;
     Some(match ip {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
@@ -65,4 +66,29 @@ pub(crate) fn set_source(event: &mut Event, host: &str, port: Option<&str>) {
         event.body.set(field::SRC_PORT, port);
     }
     event.body.set(field::IS_REMOTE, true);
+}
+
+/// An address with its port where text begins with one, as programs write it: `1.2.3.4`, `1.2.3.4:50`, `[::1]:50`, `'1.2.3.4:50'`,
+/// `1.2.3.4.`; it ends at a blank, a quote, a comma or a bracket.
+pub(crate) fn place(text: &str) -> Option<(IpAddr, Option<&str>)> {
+    let text = text.trim_start_matches([' ', '\'', '"', '`', '(', '<', '{', '\\']);
+    let end = text.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ',' | ';' | '(' | ')' | '>' | '|' | '}' | '\\'));
+    let token = text.get(..end.unwrap_or(text.len()))?.trim_end_matches(['.', ':', '!']);
+    if let Some(ip) = address(token) {
+        return Some((ip, None));
+    }
+    if let Some((inner, rest)) = token.strip_prefix('[').and_then(|t| t.split_once(']')) {
+        return Some((address(inner)?, rest.strip_prefix(':')));
+    }
+    let (host, port) = token.rsplit_once(':')?;
+    Some((address(host)?, Some(port)))
+}
+
+/// Sets the source from a `place`; false where the text is none.
+pub(crate) fn set_place(event: &mut Event, text: &str) -> bool {
+    let Some((ip, port)) = place(text) else { return false };
+    event.body.set(field::SRC_IP, ip);
+    event.body.set_some(field::SRC_PORT, port.and_then(|p| p.parse::<u16>().ok()));
+    event.body.set(field::IS_REMOTE, true);
+    true
 }

@@ -5,7 +5,7 @@ use event::{Class, Event, Kind, field};
 use super::scan::{after, after_last, set_source, word};
 use super::{FAILURE, Format, Header, SUCCESS, authentication};
 
-pub(crate) static SSHD: Format = Format { name: "sshd", programs: &["sshd", "sshd-auth"], read };
+pub(crate) static SSHD: Format = Format::new("sshd", &["sshd", "sshd-auth"], read);
 
 fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message.trim_end();
@@ -173,7 +173,13 @@ fn logon(rest: &str, status: i64, event: &mut Event) -> Option<Class> {
     authentication(event, "ssh", status);
     event.activity = 1;
     event.body.set(field::AUTH_PROTOCOL, method);
-    event.body.set(field::EVENT_CODE, if status == SUCCESS { "accepted" } else { "failed" });
+    let code = match (status, method) {
+        (SUCCESS, _) => "accepted",
+        // One of the keys an agent offers, before the right one: no guess at a password. Rules that count guesses leave it out.
+        (_, "publickey") if !rest.starts_with("invalid user ") && !rest.starts_with("illegal user ") => "key_refused",
+        _ => "failed",
+    };
+    event.body.set(field::EVENT_CODE, code);
     let rest = known_user(rest, event);
     let (user, place) = logon_place(rest)?;
     event.body.set(field::USER_NAME, user.trim());

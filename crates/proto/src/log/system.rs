@@ -5,10 +5,10 @@ use event::{Class, Event, Kind, field};
 use super::scan::{after, between, value};
 use super::{FAILURE, Format, Header, SUCCESS};
 
-pub(crate) static SYSTEMD: Format = Format { name: "systemd", programs: &["systemd"], read: systemd };
-pub(crate) static CRON: Format = Format { name: "cron", programs: &["cron", "crond", "crontab", "anacron", "atd"], read: cron };
-pub(crate) static KERNEL: Format = Format { name: "kernel", programs: &["kernel"], read: kernel };
-pub(crate) static AUDIT: Format = Format { name: "auditd", programs: &["audit", "auditd", "audispd"], read: audit };
+pub(crate) static SYSTEMD: Format = Format::new("systemd", &["systemd"], systemd);
+pub(crate) static CRON: Format = Format::new("cron", &["cron", "crond", "crontab", "anacron", "atd"], cron);
+pub(crate) static KERNEL: Format = Format::new("kernel", &["kernel"], kernel);
+pub(crate) static AUDIT: Format = Format::new("auditd", &["audit", "auditd", "audispd"], audit);
 
 /// `Started X.`, `Stopped X.`, `X: Main process exited, …`, `Reloading.`; OCSF application lifecycle: 3 start, 4 stop, 5 restart.
 fn systemd(head: &Header<'_>, event: &mut Event) -> Option<Class> {

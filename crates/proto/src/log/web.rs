@@ -6,10 +6,15 @@ use super::scan::{after, between, set_source};
 use super::{FAILURE, Format, Header, Line, SUCCESS};
 
 /// httpd and nginx writing to syslog.
-pub(crate) static HTTPD: Format = Format { name: "httpd", programs: &["httpd", "apache2", "apache", "nginx", "lighttpd"], read: in_syslog };
+pub(crate) static HTTPD: Format = Format::new("httpd", &["httpd", "apache2", "apache", "nginx"], in_syslog);
 
-fn in_syslog(head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    event.source = LogSource::new("apache", "webserver", "");
+pub(super) fn in_syslog(head: &Header<'_>, event: &mut Event) -> Option<Class> {
+    let product = match head.program_word().as_str() {
+        "nginx" => "nginx",
+        "lighttpd" => "lighttpd",
+        _ => "apache",
+    };
+    event.source = LogSource::new(product, "webserver", "");
     access(head.message, event).or_else(|| apache_error(head.message, event)).or_else(|| nginx_error(head.message, event))
 }
 
@@ -95,12 +100,17 @@ fn quoted_end(text: &str) -> Option<(String, &str)> {
 }
 
 /// `GET /path?query HTTP/1.1`; what is no request line stays whole as the target, since it may be the attack.
-fn request_line(request: &str, event: &mut Event) {
-    let (method, rest) = request.split_once(' ').unwrap_or(("", request));
+pub(super) fn request_line(text: &str, event: &mut Event) {
+    let (method, rest) = text.split_once(' ').unwrap_or(("", text));
     let (target, version) = match rest.rsplit_once(" HTTP/") {
         Some((target, version)) => (target, Some(version)),
         None => (rest, None),
     };
+    event.body.set_some(field::HTTP_VERSION, version);
+    request(method, target, event);
+}
+
+pub(super) fn request(method: &str, target: &str, event: &mut Event) {
     if !method.is_empty() && method.len() <= 32 && method.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-' || c == b'_') {
         event.body.set(field::HTTP_METHOD, method);
         // OCSF http_activity: 1 CONNECT 2 DELETE 3 GET 4 HEAD 5 OPTIONS 6 POST 7 PUT 8 TRACE 9 PATCH.
@@ -111,7 +121,6 @@ fn request_line(request: &str, event: &mut Event) {
     } else {
         event.activity = 99;
     }
-    event.body.set_some(field::HTTP_VERSION, version);
     event.body.set(field::HTTP_URL, target);
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     event.body.set(field::HTTP_PATH, path);
@@ -119,7 +128,7 @@ fn request_line(request: &str, event: &mut Event) {
 }
 
 /// `10/Oct/2000:13:55:36 -0700`
-fn clf_time(text: &str) -> Option<Timestamp> {
+pub(super) fn clf_time(text: &str) -> Option<Timestamp> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (stamp, zone) = text.split_once(' ').unwrap_or((text, "+0000"));
     let (date, clock) = stamp.split_once(':')?;
@@ -175,14 +184,17 @@ fn apache_error(text: &str, event: &mut Event) -> Option<Class> {
             "auth_failed"
         }
         () if bare.starts_with("invalid nonce ") && (bare.contains("length is not") || bare.contains("time travel")) => "auth_failed",
-        () if bare.starts_with("client denied by server configuration") && !text.contains("[evasive") => "access_denied",
+        () if bare.starts_with("client denied by server configuration") => "access_denied",
         () if bare.contains(" provided via SNI") => "sni_mismatch",
         () if bare.starts_with("script not found")
             || bare.starts_with("File does not exist")
-            || bare.contains("not found or unable to stat") =>
+            || bare.contains("not found or unable to stat")
+            || bare.contains("Got error 'Primary script unknown") =>
         {
             "not_found"
         }
+        () if bare.contains("ignoring function definition attempt") || bare.contains("error importing function definition for ") => "shellshock",
+        () if php_logon(bare).is_some() => "auth_failed",
         () => return Some(Class::Bulk),
     };
     event.body.set(field::EVENT_CODE, code);
@@ -206,12 +218,21 @@ fn apache_error(text: &str, event: &mut Event) -> Option<Class> {
                 .unwrap_or("")
                 .trim()
         });
-        event.body.set_some(field::USER_NAME, user.filter(|u| !u.is_empty()));
+        event.body.set_some(field::USER_NAME, user.or_else(|| php_logon(bare)).filter(|u| !u.is_empty()));
         return Some(Class::Critical);
     }
     event.kind = Kind::HttpActivity;
     event.activity = 99;
     Some(Class::Normal)
+}
+
+/// The user of a PHP application's own message: `Failed login for bob`, `PHP message: user bob authentication failure for Baikal`.
+fn php_logon(text: &str) -> Option<&str> {
+    if let Some(rest) = after(text, "Failed login for ").filter(|_| text.starts_with("Failed login for ") || text.contains("PHP message: Failed login for ")) {
+        return Some(rest.split([',', '"', ' ']).next().unwrap_or(rest));
+    }
+    let (user, _) = after(text, "PHP message: user ")?.split_once(" authentication failure for ")?;
+    Some(user)
 }
 
 /// `2012/04/09 11:53:29 [error] 2865#0: *66647 user "xyz" was not found in "…", client: 1.2.3.4, server: www, request: "GET / HTTP/1.1", host: "…"`
@@ -234,7 +255,8 @@ fn nginx_error(text: &str, event: &mut Event) -> Option<Class> {
     }
     let failed = (text.contains("was not found in \"") && text.contains("user \""))
         || text.contains("password mismatch")
-        || text.contains("no user/password was provided");
+        || text.contains("no user/password was provided")
+        || php_logon(head).is_some();
     if failed {
         event.kind = Kind::Authentication;
         event.activity = 1;
@@ -242,10 +264,19 @@ fn nginx_error(text: &str, event: &mut Event) -> Option<Class> {
         event.body.set(field::SERVICE_NAME, "http");
         event.body.set(field::AUTH_PROTOCOL, "http");
         event.body.set(field::EVENT_CODE, "auth_failed");
-        event.body.set_some(field::USER_NAME, between(text, "user \"", "\""));
+        event.body.set_some(field::USER_NAME, between(text, "user \"", "\"").or_else(|| php_logon(head)));
         return Some(Class::Critical);
     }
     event.kind = Kind::HttpActivity;
     event.activity = 99;
+    let code = match () {
+        () if head.contains("limiting requests, excess: ") || head.contains("limiting connections by zone ") => "rate_limited",
+        () if head.contains("delaying request, excess: ") => "rate_delayed",
+        () if head.contains("access forbidden by rule") => "access_denied",
+        () if head.contains("(2: No such file or directory)") => "not_found",
+        () => return Some(Class::Normal),
+    };
+    event.body.set(field::EVENT_CODE, code);
+    event.body.set(field::STATUS_ID, FAILURE);
     Some(Class::Normal)
 }
