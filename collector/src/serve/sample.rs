@@ -13,7 +13,7 @@ use super::people::{LoginLimiter, hash_password, token_hash};
 use super::{Backstage, Board, Feed, Ready, ServeConfig, Shared};
 use crate::metrics::ServeMetrics;
 use crate::store::desk::{DeskError, Person, Step, TokenRow, UnitRow};
-use crate::store::{DeskStore, EventStore, MemoryStore, Offset, SqliteDesk};
+use crate::store::{DeskStore, MemoryStore, Offset, SqliteDesk};
 
 /// (id, name, sector).
 pub const UNITS: [(&str, &str, &str); 5] = [
