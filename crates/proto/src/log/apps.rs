@@ -12,8 +12,7 @@ use super::{Format, Header, failed};
 pub(crate) static APPS: Format = Format::new(
     "apps",
     &[
-        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "drupal",
-        "drupal-site", "drupal_site", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "meshcentral", "monit", "nrpe",
+        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "meshcentral", "monit", "nrpe",
         "danted", "sockd", "screensharingd", "ftpd", "stunnel", "webmin", "keycloak", "authelia", "zimbra", "smbd", "cimserver", "slapd",
     ],
     read,

@@ -5,7 +5,7 @@
 
 use event::Timestamp;
 
-use super::stamp::{Style, stamp};
+use super::stamp::{Style, embedded, stamp};
 
 /// What stands before a message. Absent parts are `None`; `message` is the rest and at least the whole line.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -47,6 +47,7 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
     }
     let Some((time, after, style)) = stamp(rest, received, utc_offset_secs) else {
         head.message = rest;
+        head.time = embedded(rest, utc_offset_secs);
         let (first, second) = two_words(rest);
         if !is_tag(first) && is_host(first) && is_strict_tag(second) {
             // `mail.example.com exim[7]: …`: relayed without a date.

@@ -159,6 +159,13 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
             return Some(Class::Normal);
         }
     }
+    // The HPN patch, of every key exchange: `SSH: Server;Ltype: Kex;Remote: 192.0.2.1-50257;Enc: …`.
+    if let Some(rest) = message.strip_prefix("SSH: Server;") {
+        let (host, port) = after(rest, "Remote: ")?.split(';').next()?.rsplit_once('-')?;
+        session(event, 1);
+        set_source(event, host, Some(port));
+        return Some(Class::Bulk);
+    }
     if let Some(rest) = message.strip_prefix("Connection from ") {
         session(event, 1);
         source(event, rest.split(" on ").next().unwrap_or(rest));
