@@ -14,7 +14,7 @@ const CLAIMED: &[&str] = &[
     "syslog", "nginx", "apache2", "nginx-proxy-manager", "haproxy", "Vaultwarden", "bitwarden", "gitea", "baikal", "bookstack", "dropbear", "vsftpd",
     "proftpd", "proxmox-backup-auth", "pve-firewall", "postgres", "jellyfin", "jellyseerr", "overseerr", "keycloak", "Paperless-ngx", "Sonarr", "Radarr",
     "uptime-kuma", "ts3", "technitium", "stirling-pdf", "mailu-admin", "mikrotik", "apache-guacamole", "cas", "meshcentral", "zimbra", "authelia",
-    "bunkerweb", "sabnzbd", "sshesame", "webmin", "thehive", "lemonldap-ng",
+    "bunkerweb", "sshesame", "webmin", "thehive", "lemonldap-ng",
 ];
 
 #[test]
@@ -59,7 +59,7 @@ fn crowdsec_parsers() {
             parts.field("target_user", &event, &[field::USER_NAME], want.trim_matches('\''), line);
         }
         if (log_type.contains("fail") || log_type == "LOGIN_ERROR") && !log_type.contains("wireguard") {
-            let right = event.kind == Kind::Authentication && event.text(field::STATUS_ID) == "2";
+            let right = matches!(event.kind, Kind::Authentication | Kind::SshActivity) && event.text(field::STATUS_ID) == "2";
             parts.count("a failed log-on is one", right);
             if !right && verbose() {
                 println!("crowdsec {log_type} is {} {}: {line}", event.kind.name(), event.text(field::STATUS_ID));

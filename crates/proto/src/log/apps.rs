@@ -12,7 +12,7 @@ use super::{Format, Header, failed};
 pub(crate) static APPS: Format = Format::new(
     "apps",
     &[
-        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "meshcentral", "monit", "nrpe",
+        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "lemonldap-ng", "meshcentral", "https", "monit", "nrpe",
         "danted", "sockd", "screensharingd", "ftpd", "stunnel", "webmin", "keycloak", "authelia", "zimbra", "smbd", "cimserver", "slapd",
     ],
     read,
@@ -22,7 +22,7 @@ pub(crate) static APPS: Format = Format::new(
     "uth-Failure", "Invalid username or password", "incorrect. Try again", "Invalid admin token", "Invalid TOTP code", "Token is invalid!", "Bad Rcon: ",
     "sogo", "SOGo", "Authentication request for ", "LOGIN_ERROR", "AUTHENTICATION_FAILED", "Failed sign-in", "SSL_accept from ", "supplied ",
     "access denied -- client ", "Login with username ", "Incorrect username or password for ", "Invalid token provided for ", "Unsuccessful 1FA", "failed login",
-    "Login Versuch", "Blocked", "Bad PAM password attempt", "login failure for user ", "login is incorrect", "ADMIN_LOGIN_FAILED", "authentication failed for [",
+    "authentication attempt by", "Error occurred getting details for user", "Invalid password for user: ", "Exit before auth from <", "Bad PAM password attempt", "login failure for user ", "login is incorrect", "ADMIN_LOGIN_FAILED", "authentication failed for [",
 ]);
 
 enum At {
@@ -81,6 +81,13 @@ static ROWS: &[Row] = &[
     row("technitium", "Invalid username or password for user: ", ("for user: ", "\u{0}"), First("[")),
     bare("sabnzbd", "Unsuccessful login attempt from ", First("attempt from ")),
     row("authelia", "Unsuccessful 1FA authentication attempt by user '", ("by user '", "'"), Last(" remote_ip=")),
+    row("authelia", " authentication attempt by user '", ("by user '", "'"), Last(" remote_ip=")),
+    row("authelia", "Error occurred getting details for user with username input '", ("username input '", "' which"), Last(" remote_ip=")),
+    row("stirling-pdf", "Invalid password for user: ", ("for user: ", " from IP"), Last(" from IP: ")),
+    row("overseerr", "Failed login attempt from user with incorrect Jellyfin credentials", ("\"email\":\"", "\""), First("{\"ip\":\"")),
+    row("lemonldap", " was not found in LDAP directory (", ("] ", " was not"), Last("directory (")),
+    row("lemonldap", "Bad password for ", ("password for ", " ("), Last(" (")),
+    bare("dropbear", "Exit before auth from <", First("from <")),
     row("meshcentral", "Failed password for ", ("Failed password for ", " from "), Last(" from ")),
     row("magento", "ADMIN_LOGIN_FAILED", ("\u{0}", "\u{0}"), First("\"ip\":\"")),
     // Network gear, relays and small daemons.
@@ -152,6 +159,15 @@ fn special(message: &str, head: &Header<'_>, event: &mut Event) -> Option<Class>
         failed(event, "cas", "failed");
         event.body.set(field::USER_NAME, user);
         set_place(event, host);
+        return Some(Class::Critical);
+    }
+    if let Some(rest) = message.strip_prefix("Authentication: SUCCEEDED :: User Name: ") {
+        let (user, rest) = rest.rsplit_once(" :: Viewer Address: ")?;
+        place(rest)?;
+        source(event, "screensharing");
+        super::authentication(event, "screensharing", super::SUCCESS);
+        event.body.set(field::USER_NAME, user.trim());
+        set_place(event, rest);
         return Some(Class::Critical);
     }
     // No address: `PGS17200: Authentication failed for user bob.`

@@ -1,17 +1,25 @@
 //! FTP servers: vsftpd, ProFTPD, Pure-FTPd.
 
-use event::{Class, Event, field};
+use event::{Class, Event, Kind, field};
 
 use super::scan::{after, between, set_source, word};
-use super::{FAILURE, Format, Header, SUCCESS, authentication};
+use super::{FAILURE, Format, Header, SUCCESS, authentication, failed};
 
-pub(crate) static VSFTPD: Format = Format::new("vsftpd", &["vsftpd"], vsftpd).by(&["] FAIL LOGIN: Client ", "] OK LOGIN: Client "]);
+pub(crate) static VSFTPD: Format = Format::new("vsftpd", &["vsftpd"], vsftpd).by(&["] FAIL LOGIN: Client ", "] OK LOGIN: Client ", "] FTP response: Client "]);
 pub(crate) static PROFTPD: Format = Format::new("proftpd", &["proftpd"], proftpd);
 pub(crate) static PURE_FTPD: Format = Format::new("pure-ftpd", &["pure-ftpd"], pure_ftpd);
 
 /// `[pid 27202] [anonymous] FAIL LOGIN: Client "1.2.3.4"`
 pub(super) fn vsftpd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message;
+    // `[pid 1] [bob] FTP response: Client "192.0.2.1", "530 Permission denied."`, where the protocol is logged.
+    if let Some(at) = message.rfind("] FTP response: Client \"").filter(|_| message.ends_with("\"530 Permission denied.\"")) {
+        let host = between(message.get(at..)?, "Client \"", "\"")?;
+        failed(event, "ftp", "not_allowed");
+        event.body.set_some(field::USER_NAME, message.get(..at)?.rsplit('[').next());
+        set_source(event, host, None);
+        return Some(Class::Critical);
+    }
     let (status, at) = match (message.find("] FAIL LOGIN: Client "), message.find("] OK LOGIN: Client ")) {
         (Some(at), _) => (FAILURE, at),
         (None, Some(at)) => (SUCCESS, at),
@@ -28,8 +36,16 @@ pub(super) fn vsftpd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
 /// `host (name[1.2.3.4]): USER bob (Login failed): …`; the address in the first bracket is the daemon's, later ones may be a user name's.
 fn proftpd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message;
+    if let Some(rest) = message.strip_prefix("refused connect from ") {
+        set_refused(event, rest.rsplit_once('(').map_or(rest, |(_, h)| h.trim_end_matches(')')));
+        return Some(Class::Normal);
+    }
     let (place, rest) = message.split_once(")").map(|(p, r)| (p, r.trim_start_matches([':', ' ', '-'])))?;
     let host = place.rsplit_once('[').map(|(_, h)| h.trim_end_matches(']'))?;
+    if rest.starts_with("Connection from ") && rest.trim_end().ends_with("] denied.") {
+        set_refused(event, host);
+        return Some(Class::Normal);
+    }
     let lower = rest.to_ascii_lowercase();
     let status = if lower.contains("login successful") {
         SUCCESS
@@ -53,6 +69,16 @@ fn proftpd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     }
     set_source(event, host, None);
     Some(Class::Critical)
+}
+
+/// A connection that was not let in.
+fn set_refused(event: &mut Event, host: &str) {
+    event.kind = Kind::FtpActivity;
+    event.activity = 99;
+    event.body.set(field::STATUS_ID, FAILURE);
+    event.body.set(field::EVENT_CODE, "refused");
+    event.body.set(field::SERVICE_NAME, "ftp");
+    set_source(event, host, None);
 }
 
 /// `(?@1.2.3.4) [WARNING] Authentication failed for user [bob]`, `(bob@1.2.3.4) [INFO] bob is now logged in`

@@ -88,6 +88,9 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
         return head;
     }
     // A host name follows, unless the next word already is the tag (`sshd[1]:` or `[sshd]:`), as some daemons and tools write it.
+    if first.starts_with('[') && !first.ends_with(':') {
+        return head;
+    }
     if !is_tag(first) && is_host(first) {
         head.host = Some(first);
         rest = after_first;
@@ -222,7 +225,7 @@ fn tag<'a>(head: &mut Header<'a>, text: &'a str) {
     if bare.is_empty() || bare.len() > 64 {
         return;
     }
-    // `[sshd]:` (a name in brackets), but not `[error]` or a date in brackets: those need the colon.
+    // `[sshd]:` is a name in brackets; `[error]`, `[http-nio-1]` or a date in brackets are none: those have no colon.
     let (name, pid) = if let Some(inner) = bare.strip_prefix('[').and_then(|b| b.strip_suffix(']')) {
         (inner, None)
     } else if let Some((name, pid)) = bare.split_once('[') {
@@ -233,7 +236,7 @@ fn tag<'a>(head: &mut Header<'a>, text: &'a str) {
     let colon = first.ends_with(':');
     let bracketed = first.contains('[') && first.trim_end_matches(':').ends_with(']') && !first.starts_with('[');
     let plausible = is_name(name) && !is_level(name);
-    if !(plausible && (colon || bracketed || (first.starts_with('[') && head.time.is_some() && !name.contains('.')))) {
+    if !(plausible && (colon && (!first.starts_with('[') || head.time.is_some()) || bracketed)) {
         return;
     }
     head.program = Some(name);

@@ -8,6 +8,7 @@
 //! Adding a format: a file here and its row in `FORMATS`.
 
 mod account;
+mod appliance;
 mod apps;
 mod asterisk;
 mod database;
@@ -96,6 +97,7 @@ static FORMATS: &[&Format] = &[
     &web::HTTPD,
     &proxy::LIGHTTPD,
     &proxy::SQUID,
+    &proxy::PROXY_MANAGER,
     &database::MYSQL,
     &database::POSTGRES,
     &database::MSSQL,
@@ -106,6 +108,12 @@ static FORMATS: &[&Format] = &[
     &asterisk::SCANLOGD,
     &apps::DRUPAL,
     &apps::APPS,
+    &appliance::MIKROTIK,
+    &appliance::SSHESAME,
+    &appliance::WEBMIN,
+    &appliance::THEHIVE,
+    &appliance::LFD,
+    &appliance::AMAVIS,
     &proxy::HAPROXY,
 ];
 
@@ -203,6 +211,9 @@ pub const FIELDS: &[Field] = &[
     field::HTTP_STATUS,
     field::HTTP_LENGTH,
     field::HTTP_REFERRER,
+    field::HTTP_HOST,
+    field::PROCESS_NAME,
+    field::PROCESS_PATH,
     field::HTTP_USER_AGENT,
     field::HTTP_X_FORWARDED_FOR,
     field::EVENT_CODE,

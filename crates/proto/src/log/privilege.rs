@@ -2,7 +2,7 @@
 
 use event::{Class, Event, Kind, field};
 
-use super::scan::{after, set_source, value, word};
+use super::scan::{after, set_place, set_source, value, word};
 use super::{FAILURE, Format, Header, SUCCESS, authentication};
 
 pub(crate) static SUDO: Format = Format::new("sudo", &["sudo", "doas"], sudo);
@@ -122,8 +122,11 @@ pub(crate) fn pam(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         event.body.set_some(field::USER_NAME, user);
         event.body.set_some(field::TTY, value(rest, "tty").filter(|t| !t.is_empty()));
         event.body.set_some(field::ACTOR_UID, value(rest, "uid").filter(|t| !t.is_empty()));
+        // Proxmox writes the port with it: `rhost=[::1]:4000`.
         if let Some(host) = value(rest, "rhost").filter(|h| !h.is_empty()) {
-            set_source(event, host, None);
+            if !set_place(event, host) {
+                set_source(event, host, None);
+            }
         }
         return Some(Class::Critical);
     }

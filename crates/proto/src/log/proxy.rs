@@ -9,6 +9,32 @@ pub(crate) static SQUID: Format = Format::new("squid", &["squid"], squid).by(&["
 pub(crate) static HAPROXY: Format = Format::new("haproxy", &["haproxy"], haproxy).by(&["] ", "SSL handshake failure"]);
 pub(crate) static LIGHTTPD: Format = Format::new("lighttpd", &["lighttpd"], lighttpd).by(&["http_auth.c.", "mod_auth.c."]);
 
+/// Nginx Proxy Manager, lines without a header: `[24/Jan/2026:16:51:02 +0000] - 404 404 - GET http h "/x" [Client 192.0.2.1] [Length 1] … "agent" "-"`.
+pub(crate) static PROXY_MANAGER: Format = Format::new("nginx-proxy-manager", &[], proxy_manager).by(&["\" [Client "]);
+
+fn proxy_manager(head: &Header<'_>, event: &mut Event) -> Option<Class> {
+    let (stamp, rest) = head.message.strip_prefix('[')?.split_once("] ")?;
+    let time = web::clf_time(stamp)?;
+    let (front, rest) = rest.split_once(" \"")?;
+    // The target is quoted; what it holds cannot end it but by its own quote and the mark.
+    let (target, rest) = rest.rsplit_once("\" [Client ")?;
+    let (host, rest) = rest.split_once(']')?;
+    place(host)?;
+    let mut words = front.split(' ').rev();
+    let (vhost, _scheme, method) = (words.next()?, words.next()?, words.next()?);
+    let status = front.split(' ').find_map(|w| w.parse::<u16>().ok())?;
+    event.source = LogSource::new("nginx", "webserver", "");
+    event.kind = Kind::HttpActivity;
+    event.time = time;
+    web::request(method, target, event);
+    event.body.set(field::HTTP_STATUS, status);
+    event.body.set(field::HTTP_HOST, vhost);
+    event.body.set(field::STATUS_ID, if status < 400 { SUCCESS } else { FAILURE });
+    event.body.set_some(field::HTTP_USER_AGENT, between(rest, "] \"", "\"").filter(|a| *a != "-"));
+    set_place(event, host);
+    Some(Class::Normal)
+}
+
 /// `4 192.0.2.1 TCP_DENIED/403 4099 GET http://h/ - HIER_NONE/- text/html` behind the epoch.
 fn squid(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let mut words = head.message.split_ascii_whitespace();

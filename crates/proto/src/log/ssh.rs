@@ -86,7 +86,18 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
             }
             return Some(Class::Critical);
         }
-        return None;
+        // `Disconnecting invalid user NAME HOST port N[: …]`
+        let who = [" invalid user ", " authenticating user "].iter().find_map(|p| rest.strip_prefix(p))?;
+        session(event, 2);
+        event.body.set(field::STATUS_ID, FAILURE);
+        event.body.set(field::EVENT_CODE, "disconnect");
+        user_and_place(who.rsplit_once(": ").map_or(who, |(w, _)| w), event);
+        return Some(Class::Normal);
+    }
+    if message.starts_with("Authentication refused: ") {
+        fail(event, "key_file_refused");
+        event.body.set_some(field::STATUS_DETAIL, after(message, ": "));
+        return Some(Class::Critical);
     }
     if let Some(rest) = message.strip_prefix("refused connect from ") {
         fail(event, "refused");
@@ -104,7 +115,9 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
             session(event, 2);
             let rest = match rest.strip_prefix("authenticating user ").or_else(|| rest.strip_prefix("invalid user ")) {
                 Some(who) => {
+                    // Who was still "authenticating" or is no user had not logged on.
                     user_and_place(who, event);
+                    event.body.set(field::STATUS_ID, FAILURE);
                     ""
                 }
                 None => rest.strip_prefix("user ").map_or(rest, |r| r.split_once(' ').map_or(r, |(_, r)| r)),

@@ -1,14 +1,14 @@
 //! The system's own voice: systemd, cron, the kernel, auditd in syslog form.
 
-use event::{Class, Event, Kind, field};
+use event::{Class, Event, Kind, Timestamp, field};
 
-use super::scan::{after, between, value};
+use super::scan::{between, value};
 use super::{FAILURE, Format, Header, SUCCESS};
 
 pub(crate) static SYSTEMD: Format = Format::new("systemd", &["systemd"], systemd);
 pub(crate) static CRON: Format = Format::new("cron", &["cron", "crond", "crontab", "anacron", "atd"], cron);
-pub(crate) static KERNEL: Format = Format::new("kernel", &["kernel"], kernel);
-pub(crate) static AUDIT: Format = Format::new("auditd", &["audit", "auditd", "audispd"], audit);
+pub(crate) static KERNEL: Format = Format::new("kernel", &["kernel"], kernel).by(&[" SRC="]);
+pub(crate) static AUDIT: Format = Format::new("auditd", &["audit", "auditd", "audispd"], audit).by(&[" msg=audit("]);
 
 /// `Started X.`, `Stopped X.`, `X: Main process exited, …`, `Reloading.`; OCSF application lifecycle: 3 start, 4 stop, 5 restart.
 fn systemd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
@@ -75,6 +75,11 @@ fn kernel(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         }
         event.body.set_some(field::PROTOCOL, value(message, "PROTO").map(str::to_ascii_lowercase));
         event.body.set_some(field::DEVICE_INTERFACE, value(message, "IN").filter(|v| !v.is_empty()));
+        if head.time.is_none() {
+            // Proxmox's own log: `100 6 PVEFW-HOST-IN 20/Jun/2026:13:09:14 +0200 policy DROP: IN=…`.
+            let stamp = message.split(" SRC=").next().and_then(|m| m.find('/')).and_then(|at| message.get(at.checked_sub(2)?..at + 24));
+            event.time = stamp.and_then(super::web::clf_time).unwrap_or(event.time);
+        }
         return Some(Class::Normal);
     }
     if message.contains("entered promiscuous mode") {
@@ -89,22 +94,33 @@ fn audit(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message;
     let kind = value(message, "type").or_else(|| between(message, "type=", " "))?;
     event.body.set(field::EVENT_CODE, kind);
-    let status = match value(message, "res").map(|r| r.trim_end_matches('\'')) {
-        Some("success" | "1") => SUCCESS,
-        Some("failed" | "0") => FAILURE,
-        _ => return None,
+    // `msg=audit(1481076983.819:7798):` is the time of the act.
+    if let Some((secs, millis)) = between(message, "msg=audit(", ":").and_then(|t| t.split_once('.')) {
+        if let (Ok(secs), Ok(millis)) = (secs.parse::<i64>(), millis.parse::<i64>()) {
+            event.time = Timestamp::from_ms(secs.saturating_mul(1_000).saturating_add(millis));
+        }
+    }
+    if head.pid.is_none() {
+        event.body.set_some(field::PROCESS_PID, value(message, "pid").and_then(|p| p.parse::<i64>().ok()));
+    }
+    event.body.set_some(field::ACTOR_UID, value(message, "uid"));
+    event.body.set_some(field::PROCESS_PATH, value(message, "exe"));
+    event.body.set_some(field::PROCESS_NAME, value(message, "comm"));
+    let status = match value(message, "res").or_else(|| value(message, "success")).map(|r| r.trim_end_matches('\'')) {
+        Some("success" | "1" | "yes") => SUCCESS,
+        Some("failed" | "0" | "no") => FAILURE,
+        _ => return Some(Class::Bulk),
     };
+    event.body.set(field::STATUS_ID, status);
     if !matches!(kind, "USER_AUTH" | "USER_LOGIN" | "USER_ERR") {
-        return None;
+        return Some(Class::Bulk);
     }
     event.kind = Kind::Authentication;
     event.activity = 1;
-    event.body.set(field::STATUS_ID, status);
     event.body.set_some(field::USER_NAME, value(message, "acct"));
     event.body.set_some(field::SERVICE_NAME, value(message, "exe").map(|e| e.rsplit('/').next().unwrap_or(e)));
     if let Some(host) = value(message, "addr").filter(|a| *a != "?") {
         super::scan::set_source(event, host, None);
     }
-    let _ = after(message, "msg='");
     Some(Class::Critical)
 }

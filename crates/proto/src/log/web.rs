@@ -1,6 +1,6 @@
 //! Web servers: access lines in common and combined format (nginx, Apache, lighttpd), Apache and nginx error logs.
 
-use event::{Class, Event, Kind, LogSource, Timestamp, field};
+use event::{Class, Event, Kind, LogSource, Timestamp, Value, field};
 
 use super::scan::{after, between, set_source};
 use super::{FAILURE, Format, Header, Line, SUCCESS};
@@ -41,16 +41,13 @@ fn access(text: &str, event: &mut Event) -> Option<Class> {
     let open = text.find(" [")?;
     let close = text.get(open..)?.find("] \"").map(|at| at + open)?;
     let time = clf_time(text.get(open + 2..close)?)?;
-    let mut before = text.get(..open)?.split(' ');
-    let first = before.next()?;
-    let second = before.next().unwrap_or("-");
-    let third = before.next();
-    let (host, user) = if super::scan::address(first).is_some() || third.is_none() || second == "-" {
-        (first, third.unwrap_or("-"))
-    } else {
-        event.body.set(field::DST_HOSTNAME, first.split(':').next().unwrap_or(first));
-        (second, text.get(..open)?.rsplit(' ').next().unwrap_or("-"))
-    };
+    let (forwarded, before) = address_list(text.get(..open)?);
+    let mut words = before.split(' ');
+    let first = words.next()?;
+    let second = words.next().unwrap_or("-");
+    let third = words.next();
+    let vhost = super::scan::address(first).is_none() && third.is_some() && second != "-";
+    let (host, user) = if vhost { (second, before.rsplit(' ').next().unwrap_or("-")) } else { (first, third.unwrap_or("-")) };
     // A trailing colon is a syslog tag: the line has a header before the access record.
     if host.is_empty() || host.ends_with(':') || host.contains(['"', '[']) {
         return None;
@@ -65,6 +62,12 @@ fn access(text: &str, event: &mut Event) -> Option<Class> {
     }
     event.time = time;
     set_source(event, host, None);
+    if vhost {
+        event.body.set(field::DST_HOSTNAME, first.split(':').next().unwrap_or(first));
+    }
+    if !forwarded.is_empty() {
+        event.body.set(field::HTTP_X_FORWARDED_FOR, forwarded);
+    }
     if user != "-" {
         event.body.set(field::USER_NAME, user);
     }
@@ -84,6 +87,22 @@ fn access(text: &str, event: &mut Event) -> Option<Class> {
     Some(Class::Normal)
 }
 
+/// `$http_x_forwarded_for` in front: `10.0.0.2, 192.0.2.1 - - `, `"10.0.0.2" 192.0.2.1 - - `. The list without its last address, and the text
+/// from there: the last is the one the nearest proxy wrote, those before it are what it was told.
+fn address_list(text: &str) -> (Vec<Value>, &str) {
+    let (mut list, mut rest) = (Vec::new(), text.trim_start());
+    while list.len() < 16 {
+        let Some((word, after)) = rest.split_once(' ') else { break };
+        let bare = word.trim_matches(['"', ',']);
+        match super::scan::address(bare) {
+            Some(ip) if word.ends_with([',', '"']) => list.push(Value::from(ip)),
+            _ => break,
+        }
+        rest = after;
+    }
+    (list, rest)
+}
+
 /// Text up to the closing quote (a quote inside is escaped by a backslash, or by `\x22`), and what follows.
 fn quoted_end(text: &str) -> Option<(String, &str)> {
     let bytes = text.as_bytes();
@@ -101,7 +120,7 @@ fn quoted_end(text: &str) -> Option<(String, &str)> {
 
 /// `GET /path?query HTTP/1.1`; what is no request line stays whole as the target, since it may be the attack.
 pub(super) fn request_line(text: &str, event: &mut Event) {
-    let (method, rest) = text.split_once(' ').unwrap_or(("", text));
+    let (method, rest) = text.split_once(' ').filter(|(m, _)| is_method(m)).unwrap_or(("", text));
     let (target, version) = match rest.rsplit_once(" HTTP/") {
         Some((target, version)) => (target, Some(version)),
         None => (rest, None),
@@ -110,8 +129,12 @@ pub(super) fn request_line(text: &str, event: &mut Event) {
     request(method, target, event);
 }
 
+fn is_method(word: &str) -> bool {
+    !word.is_empty() && word.len() <= 32 && word.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-' || c == b'_')
+}
+
 pub(super) fn request(method: &str, target: &str, event: &mut Event) {
-    if !method.is_empty() && method.len() <= 32 && method.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-' || c == b'_') {
+    if is_method(method) {
         event.body.set(field::HTTP_METHOD, method);
         // OCSF http_activity: 1 CONNECT 2 DELETE 3 GET 4 HEAD 5 OPTIONS 6 POST 7 PUT 8 TRACE 9 PATCH.
         event.activity = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"]
@@ -142,9 +165,13 @@ pub(super) fn clf_time(text: &str) -> Option<Timestamp> {
 /// `[Sat Jul 20 21:34:49.453232 2013] [auth_basic:error] [pid 1:tid 2] [client 1.2.3.4:5] AH01618: user bob not found: /path`
 fn apache_error_line(text: &str, line: &Line<'_>, event: &mut Event) -> Option<Class> {
     let (stamp, rest) = text.strip_prefix('[')?.split_once("] ")?;
-    let time = apache_time(stamp, line.utc_offset_secs)?;
+    // The date may have been taken off on the way: `[error] [client 1.2.3.4] …`.
+    let undated = matches!(stamp, "error" | "notice" | "warn" | "info" | "crit" | "alert") && (rest.starts_with("[client ") || rest.starts_with("Apache"));
+    let time = apache_time(stamp, line.utc_offset_secs).or_else(|| undated.then_some(line.received))?;
     event.source = LogSource::new("apache", "webserver", "error");
     event.time = time;
+    let pid = between(rest, "[pid ", "]").filter(|_| rest.find("[pid ").is_some_and(|at| at < 40));
+    event.body.set_some(field::PROCESS_PID, pid.and_then(|p| p.split(':').next()).and_then(|p| p.parse::<i64>().ok()));
     event.body.set(field::MESSAGE, rest);
     Some(apache_error(rest, event).unwrap_or(Class::Bulk))
 }
