@@ -28,7 +28,7 @@ use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline, PipelineMetrics};
 use crate::register::Register;
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
-use crate::store::desk::{TokenRow, UnitRow};
+use crate::store::desk::UnitRow;
 use crate::store::{DeskStore, DiskConfig, DiskStore, EventStore, Frame, Scope, SqliteDesk, Wal, WalConfig, WalError};
 
 /// What a first run wants printed as one line of JSON: addresses, a first login, a token, an enrolment string for a host of this unit.
@@ -39,7 +39,8 @@ pub struct Bootstrap {
 
 /// Runs the collector until SIGTERM or SIGINT.
 pub fn run(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build().context("cannot start the runtime")?;
     runtime.block_on(serve(config, bootstrap))
 }
 
@@ -107,7 +108,16 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let log = Arc::new(Log { wal: wal.clone() });
     let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
 
-    let backstage = Arc::new(Stage { config: config.clone(), authority: authority.clone(), links: links.clone(), desk: desk.clone(), register, board: board.clone(), orders: Mutex::new(orders), rules: RwLock::new(rules) });
+    let backstage = Arc::new(Stage {
+        config: config.clone(),
+        authority: authority.clone(),
+        links: links.clone(),
+        desk: desk.clone(),
+        register,
+        board: board.clone(),
+        orders: Mutex::new(orders),
+        rules: RwLock::new(rules),
+    });
     backstage.fill_board();
     let console = listeners.serve.local_addr()?;
     let shared = Arc::new(Shared {
@@ -119,7 +129,12 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         counts: ServeMetrics::new(&metrics),
         metrics,
         ready,
-        config: ServeConfig { secure: config.serve.certificate.is_some(), link_address: authority.config().advertise.clone(), open_metrics: console.ip().is_loopback(), ..ServeConfig::default() },
+        config: ServeConfig {
+            secure: config.serve.certificate.is_some(),
+            link_address: authority.config().advertise.clone(),
+            open_metrics: console.ip().is_loopback(),
+            ..ServeConfig::default()
+        },
         clock: clock::now,
         logins: serve::people::LoginLimiter::default(),
     });
@@ -134,7 +149,14 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         }
     };
     let tls = console_tls(&config)?;
-    let door = tokio::spawn(crate::authority::serve_enrolment(listeners.enrol, authority, certificate.clone(), DoorConfig::default(), clock, stopped()));
+    let door = tokio::spawn(crate::authority::serve_enrolment(
+        listeners.enrol,
+        authority,
+        certificate.clone(),
+        DoorConfig::default(),
+        clock,
+        stopped(),
+    ));
     let ingest = tokio::spawn(crate::ingest::serve(listeners.link, links, certificate, link_config, stopped()));
     let pages = tokio::spawn(serve::run(shared, listeners.serve, tls, stopped()));
 
@@ -167,7 +189,9 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self> {
         let one = |key: &'static str, address: std::net::SocketAddr| async move {
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key}); is another collector running, or the port taken?"))
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address} ({key}); is another collector running, or the port taken?"))
         };
         Ok(Self {
             link: one("[link] listen", config.link.listen).await?,
@@ -183,8 +207,18 @@ fn authority_config(config: &Config, listeners: &Listeners) -> Result<AuthorityC
         "" => crate::authority::host_name().unwrap_or_else(|| "localhost".to_owned()),
         given => given.to_owned(),
     };
-    let advertise = if agent::identity::message::split_host_port(&host).is_some() { host } else { agent::identity::message::join_host_port(&host, enrol_port) };
-    Ok(AuthorityConfig { dir: config.data.join("authority"), advertise, link_port: listeners.link.local_addr()?.port(), names: config.link.names.clone(), ..AuthorityConfig::default() })
+    let advertise = if agent::identity::message::split_host_port(&host).is_some() {
+        host
+    } else {
+        agent::identity::message::join_host_port(&host, enrol_port)
+    };
+    Ok(AuthorityConfig {
+        dir: config.data.join("authority"),
+        advertise,
+        link_port: listeners.link.local_addr()?.port(),
+        names: config.link.names.clone(),
+        ..AuthorityConfig::default()
+    })
 }
 
 fn disk_config(config: &Config) -> DiskConfig {
@@ -207,7 +241,13 @@ fn unit_of(authority: &Arc<Authority>) -> Box<dyn Fn(AgentId) -> Option<String> 
 }
 
 /// Says where everything is; with `--bootstrap` as one line of JSON on standard output.
-fn greet(config: &Config, shared: &Shared, authority: &Authority, console: std::net::SocketAddr, bootstrap: Option<Bootstrap>) -> Result<()> {
+fn greet(
+    config: &Config,
+    shared: &Shared,
+    authority: &Authority,
+    console: std::net::SocketAddr,
+    bootstrap: Option<Bootstrap>,
+) -> Result<()> {
     let scheme = if config.serve.certificate.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{console}");
     let now = clock::now();
@@ -219,7 +259,7 @@ fn greet(config: &Config, shared: &Shared, authority: &Authority, console: std::
         }
         return Ok(());
     };
-    let token = bootstrap_token(shared.desk.as_ref(), now)?;
+    let token = serve::people::bootstrap_token(shared.desk.as_ref(), now)?;
     let invitation = authority.invite(NewToken { unit: Some(bootstrap.unit), by: "bootstrap".into(), ..NewToken::default() }, now)?;
     let line = serde_json::json!({
         "console": url,
@@ -242,26 +282,12 @@ fn own_unit(id: &str, desk: &dyn DeskStore) -> Result<()> {
     Ok(())
 }
 
-/// A token with every right, for the programs that `--bootstrap` starts beside us; it ends with the day.
-fn bootstrap_token(desk: &dyn DeskStore, now: Timestamp) -> Result<String> {
-    let token = serve::people::random_hex(32).map_err(|_| anyhow!("the system gave no random numbers"))?;
-    desk.put_token(&TokenRow {
-        id: format!("bootstrap-{}", now.secs()),
-        hash: serve::people::token_hash(&token),
-        label: "bootstrap".into(),
-        role: api::Role::Admin.name().to_owned(),
-        created_by: "bootstrap".into(),
-        created: now.ns(),
-        expires: Some(now.plus_secs(86_400).ns()),
-        ..TokenRow::default()
-    })?;
-    Ok(token)
-}
-
 fn console_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
     let (Some(certificate), Some(key)) = (&config.serve.certificate, &config.serve.key) else { return Ok(None) };
     let pem = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let chain: Vec<_> = rustls_pemfile::certs(&mut pem(certificate)?.as_slice()).collect::<Result<_, _>>().with_context(|| format!("{} is not a PEM certificate", certificate.display()))?;
+    let chain: Vec<_> = rustls_pemfile::certs(&mut pem(certificate)?.as_slice())
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{} is not a PEM certificate", certificate.display()))?;
     anyhow::ensure!(!chain.is_empty(), "{} holds no certificate; it must begin with -----BEGIN CERTIFICATE-----", certificate.display());
     let private = rustls_pemfile::private_key(&mut pem(key)?.as_slice())
         .with_context(|| format!("{} is not a PEM key", key.display()))?
@@ -288,7 +314,11 @@ async fn signalled() {
 /// Creates the data folder with mode 0700 where it is missing.
 fn private_folder(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| format!("cannot create {}; set data = \"…\" or --data to a folder this user may write", path.display()))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot create {}; set data = \"…\" or --data to a folder this user may write", path.display()))
 }
 
 /// The write-ahead log as the link sees it.
@@ -340,7 +370,12 @@ impl Stage {
         let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
         for entry in self.authority.agents() {
             let unit = entry.unit.as_deref().and_then(|id| register.unit(id));
-            self.board.enrolled(entry.agent, "", unit.map(|u| (u.id.as_str(), u.name.as_str(), u.sector.as_str())), self.authority.is_revoked(entry.agent));
+            self.board.enrolled(
+                entry.agent,
+                "",
+                unit.map(|u| (u.id.as_str(), u.name.as_str(), u.sector.as_str())),
+                self.authority.is_revoked(entry.agent),
+            );
         }
     }
 }
@@ -358,13 +393,19 @@ impl Backstage for Stage {
         match outcome {
             Ok((engine, faults, fresh)) => {
                 let page = catalogue::rule_page(&engine, &faults, clock::now());
-                let answer = api::Reloaded { successful: true, rules: page.items.len() as u64, faults: page.faults.clone(), message: String::new() };
+                let answer =
+                    api::Reloaded { successful: true, rules: page.items.len() as u64, faults: page.faults.clone(), message: String::new() };
                 *self.rules.write().unwrap_or_else(PoisonError::into_inner) = page;
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 self.order(Order::Replace(Box::new(engine)));
                 answer
             }
-            Err(error) => api::Reloaded { successful: false, rules: self.rules().items.len() as u64, faults: Vec::new(), message: format!("{error:#}; the old rules and register stay in force") },
+            Err(error) => api::Reloaded {
+                successful: false,
+                rules: self.rules().items.len() as u64,
+                faults: Vec::new(),
+                message: format!("{error:#}; the old rules and register stay in force"),
+            },
         }
     }
 
@@ -374,7 +415,12 @@ impl Backstage for Stage {
         if !known {
             return Err(format!("the register has no unit '{unit}'"));
         }
-        let request = NewToken { unit: Some(unit.to_owned()), ttl_secs: Some(expires.since(now) / event::SECOND_NS), by: by.to_owned(), ..NewToken::default() };
+        let request = NewToken {
+            unit: Some(unit.to_owned()),
+            ttl_secs: Some(expires.since(now) / event::SECOND_NS),
+            by: by.to_owned(),
+            ..NewToken::default()
+        };
         self.authority.invite(request, now).map(|i| i.to_string()).map_err(|e| e.to_string())
     }
 

@@ -49,7 +49,9 @@ fn fault(text: &str) -> api::RuleFault {
     let mut parts = text.splitn(4, ':');
     let (path, line, column, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
     match (path, line.and_then(|l| l.parse().ok()), column.and_then(|c| c.parse().ok()), rest) {
-        (Some(path), Some(line), Some(column), Some(rest)) => api::RuleFault { path: path.to_owned(), line, column, message: rest.trim().to_owned() },
+        (Some(path), Some(line), Some(column), Some(rest)) => {
+            api::RuleFault { path: path.to_owned(), line, column, message: rest.trim().to_owned() }
+        }
         _ => api::RuleFault { path: String::new(), line: 0, column: 0, message: text.to_owned() },
     }
 }
@@ -113,11 +115,25 @@ fn seed(config: &Config, register: &Register, desk: &dyn DeskStore) -> Result<()
         return Ok(());
     }
     for unit in register.units() {
-        let contact = unit.contacts.first().map(|c| [c.name.as_str(), c.role.as_str(), c.phone.as_str(), c.mail.as_str()].join(" ").trim().to_owned());
-        desk.put_unit(&UnitRow { id: unit.id.clone(), name: unit.name.clone(), sector: unit.sector.clone(), contact: contact.unwrap_or_default() })?;
+        let contact = unit
+            .contacts
+            .first()
+            .map(|c| [c.name.as_str(), c.role.as_str(), c.phone.as_str(), c.mail.as_str()].join(" ").trim().to_owned());
+        desk.put_unit(&UnitRow {
+            id: unit.id.clone(),
+            name: unit.name.clone(),
+            sector: unit.sector.clone(),
+            contact: contact.unwrap_or_default(),
+        })?;
     }
     for asset in register.assets() {
-        desk.put_asset(&AssetRow { id: asset.id.clone(), unit: Some(asset.unit.clone()), name: asset.name.clone(), importance: asset.importance, addresses: asset.networks.clone() })?;
+        desk.put_asset(&AssetRow {
+            id: asset.id.clone(),
+            unit: Some(asset.unit.clone()),
+            name: asset.name.clone(),
+            importance: asset.importance,
+            addresses: asset.networks.clone(),
+        })?;
     }
     desk.put_setting(KEY, &hash)?;
     Ok(())

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::app::{self, Bootstrap};
+use crate::cli::Format;
 use crate::config::{self, Config, LogStyle};
 use crate::engine::{Engine, EngineOptions};
 use crate::register::Register;
@@ -145,23 +146,12 @@ pub fn check(args: &CheckArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How `replay` prints alerts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReplayOutput {
-    /// One OCSF detection finding a line
-    Jsonl,
-    /// A table for people
-    Table,
-}
-
 /// Run recorded input through the very engine `serve` runs: captures, logs, JSON lines in; alerts out
 #[derive(Debug, Clone, Args)]
 pub struct ReplayCommand {
     /// pcap, pcapng, log or JSON-lines files; found out by content
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    #[arg(short, long, value_enum, default_value = "jsonl")]
-    output: ReplayOutput,
     /// Sigma rules, a file or folder; may be given several times
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
@@ -173,21 +163,25 @@ pub struct ReplayCommand {
     register: Option<PathBuf>,
 }
 
-pub fn replay(command: &ReplayCommand) -> ExitCode {
-    match run_replay(command) {
+pub fn replay(command: &ReplayCommand, output: Format) -> ExitCode {
+    match run_replay(command, output) {
         Ok(code) => code,
         Err(error) => bad_input(&format!("{error:#}")),
     }
 }
 
-fn run_replay(command: &ReplayCommand) -> Result<ExitCode> {
+fn run_replay(command: &ReplayCommand, output: Format) -> Result<ExitCode> {
+    anyhow::ensure!(output != Format::Csv, "replay prints tables and JSON lines; csv would lose the lists an alert holds");
     let rules = if command.rules.is_empty() { found("rules").into_iter().collect() } else { command.rules.clone() };
-    anyhow::ensure!(!rules.is_empty(), "no rules: name them with --rules, or run this in the clone (config/rules) or after an installation (/etc/vedette/rules)");
+    anyhow::ensure!(
+        !rules.is_empty(),
+        "no rules: name them with --rules, or run this in the clone (config/rules) or after an installation (/etc/vedette/rules)"
+    );
     let args = ReplayArgs {
         files: command.files.clone(),
         engine: EngineOptions { rules, mappings: command.mappings.clone().or_else(|| found("mappings")) },
         register: command.register.clone().or_else(|| found("register.toml")),
-        jsonl: command.output == ReplayOutput::Jsonl,
+        jsonl: output != Format::Table,
         batch: 1_024,
         ..ReplayArgs::default()
     };
@@ -199,7 +193,7 @@ fn run_replay(command: &ReplayCommand) -> Result<ExitCode> {
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
-    if command.output == ReplayOutput::Table {
+    if output == Format::Table {
         table(&summary, &mut out)?;
     }
     out.flush()?;
@@ -240,19 +234,15 @@ fn found(name: &str) -> Option<PathBuf> {
 /// Play a city of five sectors under a scripted attack into a running collector, until Ctrl-C
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
-    /// The collector's console
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    server: String,
-    /// API token that may enrol; better given as VEDETTE_TOKEN
-    #[arg(long, env = "VEDETTE_TOKEN", hide_env_values = true)]
-    token: String,
     /// Folder for the identities of the demo's hosts
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
 }
 
-pub fn demo(args: &DemoArgs) -> ExitCode {
-    match crate::demo::run(&args.server, &args.token, &args.state).context("the demo city") {
+/// Takes the server from `--server` and a token that may enrol from VEDETTE_TOKEN.
+pub fn demo(args: &DemoArgs, server: Option<&str>) -> ExitCode {
+    let token = std::env::var("VEDETTE_TOKEN").unwrap_or_default();
+    match crate::demo::run(server.unwrap_or("http://127.0.0.1:8080"), &token, &args.state).context("the demo city") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -2,13 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use collector::command;
+use clap::{CommandFactory, Parser, Subcommand};
+use collector::{cli, command};
 
 /// Vedette 烽燧: city-wide network-security monitoring and early warning
 #[derive(Parser)]
-#[command(name = "vedette", version, max_term_width = 120, after_help = "Exit codes: 0 ok · 1 findings · 2 bad input · 3 cannot connect or go on · 4 denied")]
+#[command(
+    name = "vedette",
+    version,
+    max_term_width = 120,
+    after_help = "Exit codes: 0 done · 1 something was found · 2 bad input · 3 cannot connect or go on · 4 denied"
+)]
 struct Arguments {
+    #[command(flatten)]
+    global: cli::Global,
     #[command(subcommand)]
     command: Command,
 }
@@ -19,13 +26,39 @@ enum Command {
     Replay(command::ReplayCommand),
     Check(command::CheckArgs),
     Demo(command::DemoArgs),
+    /// Print completions for a shell
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Online(cli::Command),
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    match arguments.command {
         Command::Serve(args) => command::serve(&args),
-        Command::Replay(args) => command::replay(&args),
+        Command::Replay(args) => command::replay(&args, arguments.global.output),
         Command::Check(args) => command::check(&args),
-        Command::Demo(args) => command::demo(&args),
+        Command::Demo(args) => command::demo(&args, arguments.global.server.as_deref()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "vedette", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Online(online) => ExitCode::from(cli::run(&arguments.global, &online)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_says_what_it_does() {
+        let whole = Arguments::command();
+        whole.clone().debug_assert();
+        for sub in whole.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+        }
     }
 }

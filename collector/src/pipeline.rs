@@ -80,7 +80,12 @@ impl PipelineMetrics {
             declared_lost: metrics.counter("engine", "declared_lost_events", "Events that agents declared lost."),
             findings: metrics.counters("engine", "findings", "Findings, by severity.", &["severity"]),
             changes: metrics.counters("desk", "changes", "Alerts opened and updated.", &["change"]),
-            step_seconds: metrics.histogram("engine", "step_seconds", "Time of one step with its writes.", &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0]),
+            step_seconds: metrics.histogram(
+                "engine",
+                "step_seconds",
+                "Time of one step with its writes.",
+                &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0],
+            ),
             behind_bytes: metrics.gauge("engine", "behind_bytes", "Bytes of the write-ahead log the engine has not read yet."),
         }
     }
@@ -207,7 +212,14 @@ impl Pipeline {
     }
 
     /// Saves what the step gave and tells those who listen.
-    fn keep(&self, engine: &Engine, group: &Group, outcome: &mut Outcome, position: Offset, snapshot_due: bool) -> Result<(), PipelineError> {
+    fn keep(
+        &self,
+        engine: &Engine,
+        group: &Group,
+        outcome: &mut Outcome,
+        position: Offset,
+        snapshot_due: bool,
+    ) -> Result<(), PipelineError> {
         for finding in &outcome.findings {
             self.metrics.findings.with(&[finding.rule.severity.name()]).inc();
         }
@@ -280,5 +292,13 @@ fn own_frame(event: &Event, received: Timestamp) -> Option<Frame> {
     let _fits = packer.push(wire::batch::Row::Event(&payload));
     let batch = packer.pack(event.id.class, event.id.epoch, event.id.seq)?;
     let bytes: Bytes = batch.to_bytes();
-    Some(Frame { agent: AgentId(0), received, class: event.id.class, epoch: event.id.epoch, first_seq: event.id.seq, last_seq: event.id.seq, bytes })
+    Some(Frame {
+        agent: AgentId(0),
+        received,
+        class: event.id.class,
+        epoch: event.id.epoch,
+        first_seq: event.id.seq,
+        last_seq: event.id.seq,
+        bytes,
+    })
 }

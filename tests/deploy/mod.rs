@@ -17,7 +17,13 @@ fn deploy(path: &str) -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "a case starts the tools it needs")]
 fn promtool(args: &[&str]) -> Result<()> {
     let out = Command::new("promtool").args(args).current_dir(deploy("prometheus")).output()?;
-    ensure!(out.status.success(), "promtool {}:\n{}{}", args.join(" "), String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    ensure!(
+        out.status.success(),
+        "promtool {}:\n{}{}",
+        args.join(" "),
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     Ok(())
 }
 
@@ -47,7 +53,10 @@ fn the_dashboard_is_tidy() -> Result<()> {
         for target in panel["targets"].as_array().context("targets")? {
             let expr = target["expr"].as_str().unwrap_or_default();
             ensure!(expr.contains("$job"), "{title}: no job is fixed");
-            ensure!(!expr.contains("rate(") || expr.contains("$__rate_interval") || expr.contains("[24h]"), "{title}: rate() over $__rate_interval");
+            ensure!(
+                !expr.contains("rate(") || expr.contains("$__rate_interval") || expr.contains("[24h]"),
+                "{title}: rate() over $__rate_interval"
+            );
         }
     }
     for (n, a) in panels.iter().enumerate() {
@@ -59,7 +68,9 @@ fn the_dashboard_is_tidy() -> Result<()> {
 }
 
 fn overlap(a: &serde_json::Value, b: &serde_json::Value) -> bool {
-    let side = |p: &serde_json::Value, at: &str, size: &str| (p[at].as_i64().unwrap_or(0), p[at].as_i64().unwrap_or(0) + p[size].as_i64().unwrap_or(0));
+    let side = |p: &serde_json::Value, at: &str, size: &str| {
+        (p[at].as_i64().unwrap_or(0), p[at].as_i64().unwrap_or(0) + p[size].as_i64().unwrap_or(0))
+    };
     let meets = |(a0, a1): (i64, i64), (b0, b1): (i64, i64)| a0 < b1 && b0 < a1;
     meets(side(a, "x", "w"), side(b, "x", "w")) && meets(side(a, "y", "h"), side(b, "y", "h"))
 }
@@ -86,7 +97,13 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
 
     let [port, ..] = programs::free_ports()?;
     let config = dir.path().join("prometheus.yml");
-    fs::write(&config, format!("global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: vedette\n    static_configs:\n      - targets: [\"{}\"]\n", collector.admin.server))?;
+    fs::write(
+        &config,
+        format!(
+            "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: vedette\n    static_configs:\n      - targets: [\"{}\"]\n",
+            collector.admin.server
+        ),
+    )?;
     let _prometheus = prometheus(&config, &dir.path().join("tsdb"), port)?;
     let asked = Client { server: ([127, 0, 0, 1], port).into(), token: String::new() };
     wait_until_scraped(&asked)?;
@@ -98,7 +115,14 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
             let answer = query(&asked, &expr)?;
             ensure!(answer["status"] == "success", "{}: {expr}: {answer}", panel["title"]);
             // Metrics by outcome have no series before the first outcome; what is always there must answer with a value.
-            let always = ["vedette_agents_count", "vedette_engine_events_total", "vedette_engine_behind_bytes", "vedette_config_last_reload_successful", "vedette_feed_readers", "vedette_serve_requests_total"];
+            let always = [
+                "vedette_agents_count",
+                "vedette_engine_events_total",
+                "vedette_engine_behind_bytes",
+                "vedette_config_last_reload_successful",
+                "vedette_feed_readers",
+                "vedette_serve_requests_total",
+            ];
             let has = answer["data"]["result"].as_array().is_some_and(|r| !r.is_empty());
             ensure!(has || !always.iter().any(|m| expr.contains(m)), "{}: {expr} has no series", panel["title"]);
             answered += 1;
@@ -111,10 +135,16 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a case starts the tools it needs")]
 fn check_metrics(text: &str) -> Result<()> {
     use std::io::Write;
-    let mut child = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     child.stdin.take().context("an input")?.write_all(text.as_bytes())?;
     let out = child.wait_with_output()?;
-    ensure!(out.status.success(), "promtool check metrics:\n{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    ensure!(
+        out.status.success(),
+        "promtool check metrics:\n{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     Ok(())
 }
 
@@ -132,7 +162,8 @@ fn prometheus(config: &std::path::Path, data: &std::path::Path, port: u16) -> Re
 }
 
 fn query(prometheus: &Client, expr: &str) -> Result<serde_json::Value> {
-    let escaped: String = expr.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+    let escaped: String =
+        expr.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
     let answer = prometheus.get(&format!("/api/v1/query?query={escaped}"))?;
     Ok(serde_json::from_str(&answer.body)?)
 }

@@ -110,7 +110,9 @@ fn fail2ban_filters() {
 /// What kind of difference an unmatched hostile line is.
 fn why_not(source: &str, event: &Event) -> &'static str {
     match source {
-        "apache-badbots" | "apache-fakegooglebot" | "php-url-fopen" => "answered web request: the user agent or target is judged by a rule, not here",
+        "apache-badbots" | "apache-fakegooglebot" | "php-url-fopen" => {
+            "answered web request: the user agent or target is judged by a rule, not here"
+        }
         _ if event.text(field::STATUS_ID) == "1" => "success: fail2ban bans for failures of the same session before it",
         _ if event.get(field::SRC_IP).is_none() => "no address in this line nor in an earlier one of its session",
         _ => "other",

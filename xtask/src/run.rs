@@ -45,7 +45,7 @@ pub fn run(args: &[String]) -> Result<()> {
 
     let agent_state = options.var.join("agent");
     let agent = programs.join("vedette-agent").display().to_string();
-    if !agent_state.join("identity/agent.pem").exists() {
+    if !agent_state.join("identity.pem").exists() {
         let string = ready["enrolment"].as_str().context("vedette gave no enrolment string")?;
         let status = shell::command(&agent).arg("enroll").arg("--state").arg(&agent_state).arg(string).status()?;
         if !status.success() {
@@ -58,7 +58,11 @@ pub fn run(args: &[String]) -> Result<()> {
     let mut city = if options.demo {
         let mut demo = shell::command(&programs.join("vedette").display().to_string());
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
-        demo.arg("demo").args(["--server", &text("console")]).arg("--state").arg(options.var.join("demo")).env("VEDETTE_TOKEN", text("token"));
+        demo.arg("demo")
+            .args(["--server", &text("console")])
+            .arg("--state")
+            .arg(options.var.join("demo"))
+            .env("VEDETTE_TOKEN", text("token"));
         Some(Stopped(demo.spawn().context("cannot start the demo city")?))
     } else {
         None

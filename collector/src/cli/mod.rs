@@ -10,7 +10,7 @@ mod tail;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use client::{Client, Trouble};
@@ -120,18 +120,11 @@ pub enum Command {
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Check a configuration file without starting anything (all problems at once)
-    Check {
-        #[arg(short, long, default_value = "/etc/vedette/collector.toml")]
-        config: PathBuf,
-    },
     /// Look at a running collector: reachable, ready, allowed, agents heard, audit chain whole, with what to do where not
     Doctor,
     /// Print a contract or a sample
     #[command(subcommand)]
     Print(PrintCommand),
-    /// Print completions for a shell
-    Completions { shell: clap_complete::Shell },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -214,27 +207,11 @@ pub enum PrintCommand {
     Openapi,
 }
 
-/// Only to give `--help` and completions a whole program where the caller has none.
-#[derive(Debug, Parser)]
-#[command(name = "vedette", version, about = "Network security monitoring and early warning for a city 烽燧")]
-pub struct Alone {
-    #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    pub command: Command,
-}
-
 /// Carries out a command and says the exit code. Blocks; starts a small runtime where it needs one.
 pub fn run(global: &Global, command: &Command) -> u8 {
     let printer = Printer::new(global.output, global.lang);
     let done = match command {
         Command::Print(what) => print(*what),
-        Command::Completions { shell } => {
-            let mut whole = <Alone as clap::CommandFactory>::command();
-            clap_complete::generate(*shell, &mut whole, "vedette", &mut std::io::stdout());
-            Ok(exit::DONE)
-        }
-        Command::Check { config } => Ok(check(config)),
         online => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Err(error) => Err(Trouble::Input(format!("cannot start: {error}"))),
             Ok(runtime) => runtime.block_on(async {
@@ -277,27 +254,6 @@ fn print(what: PrintCommand) -> Result<u8, Trouble> {
     };
     output::write(&text);
     Ok(exit::DONE)
-}
-
-fn check(path: &std::path::Path) -> u8 {
-    match settings::load::<crate::config::Config>(path) {
-        Err(errors) => {
-            eprintln!("{errors}");
-            exit::BAD_INPUT
-        }
-        Ok(config) => {
-            let problems = crate::config::check(&config);
-            for problem in &problems {
-                eprintln!("{}: {problem}", path.display());
-            }
-            if problems.is_empty() {
-                output::write(&format!("{}: good\n", path.display()));
-                exit::DONE
-            } else {
-                exit::BAD_INPUT
-            }
-        }
-    }
 }
 
 async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result<u8, Trouble> {
@@ -371,7 +327,7 @@ async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result
             return Ok(if proof["intact"] == true { exit::DONE } else { exit::FOUND });
         }
         Command::Doctor => return doctor(client, printer).await,
-        Command::Check { .. } | Command::Print(_) | Command::Completions { .. } => {}
+        Command::Print(_) => {}
     }
     Ok(exit::DONE)
 }
@@ -475,16 +431,6 @@ async fn doctor(client: &Client, printer: &Printer) -> Result<u8, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_well_formed_and_every_command_says_what_it_does() {
-        let whole = Alone::command();
-        whole.clone().debug_assert();
-        for sub in whole.get_subcommands() {
-            assert!(sub.get_about().is_some(), "{}", sub.get_name());
-        }
-    }
 
     #[test]
     fn ids_cannot_lead_elsewhere() {

@@ -17,7 +17,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(server: &str, token: &str) -> Self {
-        Self { http: Legacy::builder(TokioExecutor::new()).build_http(), server: server.trim_end_matches('/').to_owned(), token: token.to_owned() }
+        Self {
+            http: Legacy::builder(TokioExecutor::new()).build_http(),
+            server: server.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Result<serde_json::Value> {
@@ -38,7 +42,11 @@ impl Client {
             .body(Full::from(text))?;
         let answer = self.http.request(request).await.with_context(|| format!("cannot reach {}", self.server))?;
         let status = answer.status();
-        let body = http_body_util::Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await.map_err(|e| anyhow::anyhow!("{path}: {e}"))?.to_bytes();
+        let body = http_body_util::Limited::new(answer.into_body(), BODY_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|e| anyhow::anyhow!("{path}: {e}"))?
+            .to_bytes();
         if !status.is_success() {
             bail!("{path}: {status} {}", String::from_utf8_lossy(&body));
         }

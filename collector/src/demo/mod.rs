@@ -40,7 +40,12 @@ async fn play(server: &str, token: &str, state: &Path) -> Result<()> {
         if id == "this-host" {
             continue;
         }
-        let host = Host { name: format!("{id}-srv01"), unit: id.to_owned(), sector: sector.to_owned(), ip: Ipv4Addr::new(192, 0, 2, u8::try_from(n + 10).unwrap_or(250)) };
+        let host = Host {
+            name: format!("{id}-srv01"),
+            unit: id.to_owned(),
+            sector: sector.to_owned(),
+            ip: Ipv4Addr::new(192, 0, 2, u8::try_from(n + 10).unwrap_or(250)),
+        };
         let identity = identity(&client, &host, &state.join(id)).await.with_context(|| format!("host of unit {id}"))?;
         let lane = Lane::open(&state.join(id), clock::now())?;
         let cfg = UplinkConfig { state_dir: state.join(id), ..UplinkConfig::default() };
@@ -117,6 +122,10 @@ impl Lane {
     /// `class produced acknowledged spooled lost`, a row a class.
     fn ledger(&self) -> Vec<String> {
         let rows = self.spool.lock().unwrap_or_else(PoisonError::into_inner).ledger();
-        Class::ALL.iter().zip(rows).map(|(class, l)| format!("{} {} {} {} {}", class.name(), l.produced, l.acknowledged, l.spooled, l.lost)).collect()
+        Class::ALL
+            .iter()
+            .zip(rows)
+            .map(|(class, l)| format!("{} {} {} {} {}", class.name(), l.produced, l.acknowledged, l.spooled, l.lost))
+            .collect()
     }
 }

@@ -48,10 +48,18 @@ fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, out: &mut Vec<(C
         out.push((Class::Bulk, dns(now, host.ip, ["time.example.cn", "mirror.example.cn", "mail.example.cn"][(step as usize / 5) % 3])));
     }
     if step % 20 == 0 {
-        out.push(line(now, &format!("198.18.{}.9 - - [{}] \"GET /index.html HTTP/1.1\" 200 512 \"-\" \"Mozilla/5.0\"", n % 200, clf(now)), host));
+        out.push(line(
+            now,
+            &format!("198.18.{}.9 - - [{}] \"GET /index.html HTTP/1.1\" 200 512 \"-\" \"Mozilla/5.0\"", n % 200, clf(now)),
+            host,
+        ));
     }
     if step % 60 == 0 {
-        out.push(line(now, &format!("sshd[811]: Accepted publickey for ops from 198.18.0.7 port 50{:03} ssh2: ED25519 SHA256:demo", step % 1000), host));
+        out.push(line(
+            now,
+            &format!("sshd[811]: Accepted publickey for ops from 198.18.0.7 port 50{:03} ssh2: ED25519 SHA256:demo", step % 1000),
+            host,
+        ));
     }
     if step % 90 == 0 {
         out.push(line(now, "CRON[912]: (root) CMD (/usr/lib/sysstat/sa1 1 1)", host));
@@ -94,7 +102,12 @@ fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, out: &m
     }
     // 180–200 s: a web front is tried.
     if n == 5 && (180..200).contains(&at) {
-        let path = ["/../../../../etc/passwd", "/index.php?id=1%27%20UNION%20SELECT%20password%20FROM%20users--", "/cgi-bin/.%2e/.%2e/bin/sh", "/wp-login.php"][at as usize % 4];
+        let path = [
+            "/../../../../etc/passwd",
+            "/index.php?id=1%27%20UNION%20SELECT%20password%20FROM%20users--",
+            "/cgi-bin/.%2e/.%2e/bin/sh",
+            "/wp-login.php",
+        ][at as usize % 4];
         out.push(line(now, &format!("{ATTACKER} - - [{}] \"GET {path} HTTP/1.1\" 404 153 \"-\" \"sqlmap/1.8\"", clf(now)), host));
     }
     // 210–240 s: one account is tried in many units.
@@ -104,7 +117,8 @@ fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, out: &m
 }
 
 fn line(now: Timestamp, text: &str, host: &Host) -> (Class, Event) {
-    let full = if text.starts_with(|c: char| c.is_ascii_digit()) { text.to_owned() } else { format!("{} {} {text}", stamp(now), host.name) };
+    let full =
+        if text.starts_with(|c: char| c.is_ascii_digit()) { text.to_owned() } else { format!("{} {} {text}", stamp(now), host.name) };
     let (class, mut event) = read(&Line { bytes: full.as_bytes(), received: now, utc_offset_secs: 0, format: None });
     event.body.set(field::LOG_PATH, "/var/log/auth.log");
     (class, event)
@@ -145,7 +159,12 @@ fn clf(now: Timestamp) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let text = now.to_string();
     let month = text.get(5..7).and_then(|m| m.parse::<usize>().ok()).and_then(|m| MONTHS.get(m.wrapping_sub(1))).unwrap_or(&"Jan");
-    format!("{}/{month}/{}:{} +0000", text.get(8..10).unwrap_or("01"), text.get(..4).unwrap_or("1970"), text.get(11..19).unwrap_or("00:00:00"))
+    format!(
+        "{}/{month}/{}:{} +0000",
+        text.get(8..10).unwrap_or("01"),
+        text.get(..4).unwrap_or("1970"),
+        text.get(11..19).unwrap_or("00:00:00")
+    )
 }
 
 #[cfg(test)]
@@ -154,12 +173,17 @@ mod tests {
 
     #[test]
     fn the_story_is_the_same_each_time_and_its_lines_are_typed() {
-        let city: Vec<Host> =
-            (0..6u8).map(|n| Host { name: format!("h{n}"), unit: format!("u{n}"), sector: "finance".into(), ip: Ipv4Addr::new(192, 0, 2, n + 1) }).collect();
+        let city: Vec<Host> = (0..6u8)
+            .map(|n| Host { name: format!("h{n}"), unit: format!("u{n}"), sector: "finance".into(), ip: Ipv4Addr::new(192, 0, 2, n + 1) })
+            .collect();
         let now = Timestamp::parse_rfc3339("2026-11-23T08:00:00Z").expect("a time");
         let all = |second: i64| -> Vec<(Class, Event)> { (0..city.len()).flat_map(|n| super::second(&city, n, second, now)).collect() };
         assert_eq!(all(60), all(60));
-        assert!(all(60).iter().any(|(_, e)| e.kind == Kind::Authentication && e.text(field::STATUS_ID) == "2" && e.text(field::SRC_IP) == "203.0.113.66"));
+        assert!(
+            all(60)
+                .iter()
+                .any(|(_, e)| e.kind == Kind::Authentication && e.text(field::STATUS_ID) == "2" && e.text(field::SRC_IP) == "203.0.113.66")
+        );
         assert!(all(90).iter().any(|(_, e)| e.kind == Kind::AccountChange));
         assert!(all(180).iter().any(|(_, e)| e.kind == Kind::HttpActivity && e.text(field::HTTP_USER_AGENT) == "sqlmap/1.8"));
         assert!(all(5).iter().all(|(_, e)| e.text(field::SRC_IP) != "203.0.113.66"));

@@ -5,10 +5,14 @@ use event::{Class, Event, Kind, field};
 use super::scan::{after, between, value, word};
 use super::{Format, Header};
 
-pub(crate) static ACCOUNT: Format = Format::new("useradd", &[
+pub(crate) static ACCOUNT: Format = Format::new(
+    "useradd",
+    &[
         "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd", "passwd", "chpasswd", "chage", "chsh", "chfn",
         "adduser", "deluser", "newusers",
-    ], read);
+    ],
+    read,
+);
 
 /// Groups whose members administer the host.
 const ADMIN_GROUPS: &[&str] = &["root", "sudo", "wheel", "admin", "adm", "docker", "lxd", "shadow", "disk"];

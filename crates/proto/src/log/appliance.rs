@@ -6,7 +6,8 @@ use super::scan::{after, after_last, between, place, set_place};
 use super::{FAILURE, Format, Header, SUCCESS, authentication, failed, web};
 
 pub(crate) static MIKROTIK: Format = Format::new("mikrotik", &[], mikrotik).by(&["firewall,info "]);
-pub(crate) static SSHESAME: Format = Format::new("sshesame", &["sshesame"], sshesame).by(&["] authentication for user \"", "] [channel ", "] connection with client"]);
+pub(crate) static SSHESAME: Format =
+    Format::new("sshesame", &["sshesame"], sshesame).by(&["] authentication for user \"", "] [channel ", "] connection with client"]);
 pub(crate) static WEBMIN: Format = Format::new("webmin", &[], webmin).by(&[" miniserv.pl \""]);
 pub(crate) static THEHIVE: Format = Format::new("thehive", &[], thehive).by(&["AccessLogFilter ["]);
 pub(crate) static LFD: Format = Format::new("lfd", &["lfd"], lfd);

@@ -12,17 +12,85 @@ use super::{Format, Header, failed};
 pub(crate) static APPS: Format = Format::new(
     "apps",
     &[
-        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "lemonldap-ng", "meshcentral", "https", "monit", "nrpe",
-        "danted", "sockd", "screensharingd", "ftpd", "stunnel", "webmin", "keycloak", "authelia", "zimbra", "smbd", "cimserver", "slapd",
+        "roundcube",
+        "froxlor",
+        "sogod",
+        "sogo",
+        "bitwarden-identity",
+        "bitwarden",
+        "vaultwarden",
+        "gitea",
+        "forgejo",
+        "gitlab",
+        "grafana",
+        "znc",
+        "php-fpm",
+        "dropbear",
+        "jellyfin",
+        "radarr",
+        "sonarr",
+        "mono",
+        "prowlarr",
+        "llng",
+        "lemonldap-ng",
+        "meshcentral",
+        "https",
+        "monit",
+        "nrpe",
+        "danted",
+        "sockd",
+        "screensharingd",
+        "ftpd",
+        "stunnel",
+        "webmin",
+        "keycloak",
+        "authelia",
+        "zimbra",
+        "smbd",
+        "cimserver",
+        "slapd",
     ],
     read,
 )
 .by(&[
-    "ailed login", "ogin failed", "FAILED login", "ailed Login", "login attempt", "Login attempt", "failed to login", "uthentication attempt",
-    "uth-Failure", "Invalid username or password", "incorrect. Try again", "Invalid admin token", "Invalid TOTP code", "Token is invalid!", "Bad Rcon: ",
-    "sogo", "SOGo", "Authentication request for ", "LOGIN_ERROR", "AUTHENTICATION_FAILED", "Failed sign-in", "SSL_accept from ", "supplied ",
-    "access denied -- client ", "Login with username ", "Incorrect username or password for ", "Invalid token provided for ", "Unsuccessful 1FA", "failed login",
-    "authentication attempt by", "Error occurred getting details for user", "Invalid password for user: ", "Exit before auth from <", "Bad PAM password attempt", "login failure for user ", "login is incorrect", "ADMIN_LOGIN_FAILED", "authentication failed for [",
+    "ailed login",
+    "ogin failed",
+    "FAILED login",
+    "ailed Login",
+    "login attempt",
+    "Login attempt",
+    "failed to login",
+    "uthentication attempt",
+    "uth-Failure",
+    "Invalid username or password",
+    "incorrect. Try again",
+    "Invalid admin token",
+    "Invalid TOTP code",
+    "Token is invalid!",
+    "Bad Rcon: ",
+    "sogo",
+    "SOGo",
+    "Authentication request for ",
+    "LOGIN_ERROR",
+    "AUTHENTICATION_FAILED",
+    "Failed sign-in",
+    "SSL_accept from ",
+    "supplied ",
+    "access denied -- client ",
+    "Login with username ",
+    "Incorrect username or password for ",
+    "Invalid token provided for ",
+    "Unsuccessful 1FA",
+    "failed login",
+    "authentication attempt by",
+    "Error occurred getting details for user",
+    "Invalid password for user: ",
+    "Exit before auth from <",
+    "Bad PAM password attempt",
+    "login failure for user ",
+    "login is incorrect",
+    "ADMIN_LOGIN_FAILED",
+    "authentication failed for [",
 ]);
 
 enum At {
@@ -142,7 +210,9 @@ fn source(event: &mut Event, service: &'static str) {
 
 /// Wordings that need more than a mark.
 fn special(message: &str, head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    if let Some((service, user, host)) = roundcube(message).or_else(|| dante(message)).or_else(|| directadmin(message)).or_else(|| monit(message)) {
+    if let Some((service, user, host)) =
+        roundcube(message).or_else(|| dante(message)).or_else(|| directadmin(message)).or_else(|| monit(message))
+    {
         place(host)?;
         source(event, service);
         failed(event, service, "failed");
@@ -197,7 +267,9 @@ fn roundcube(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
 /// `info: block(1): tcp/accept ]: 192.0.2.1.50550 0.0.0.0.1080: error after …: system password authentication failed for user "bob"`
 fn dante(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
     let rest = after(message, "tcp/accept ]: ").filter(|_| message.starts_with("info: block("))?;
-    let bad = rest.contains("authentication failed for user \"") || rest.contains("could not access user \"") || rest.contains("pam_authenticate() for user \"");
+    let bad = rest.contains("authentication failed for user \"")
+        || rest.contains("could not access user \"")
+        || rest.contains("pam_authenticate() for user \"");
     let (host, _port) = rest.split(' ').next().filter(|_| bad)?.rsplit_once('.')?;
     Some(("socks", after(rest, " user \"").and_then(|u| u.split('"').next()), host))
 }
@@ -211,7 +283,9 @@ fn directadmin(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
 
 /// `HttpRequest: access denied -- client 192.0.2.1: unknown user 'bob'`; an empty name is a browser asking first.
 fn monit(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
-    let rest = message.strip_prefix("HttpRequest: access denied -- client ").or_else(|| after(message, ": HttpRequest: access denied -- client "))?;
+    let rest = message
+        .strip_prefix("HttpRequest: access denied -- client ")
+        .or_else(|| after(message, ": HttpRequest: access denied -- client "))?;
     let (host, why) = rest.split_once(": ")?;
     let user = after(why, "unknown user '").and_then(|u| u.strip_suffix('\''))?;
     (!user.is_empty()).then_some(("monit", Some(user), host))

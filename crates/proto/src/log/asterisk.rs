@@ -8,8 +8,15 @@ use event::{Class, Event, Kind, field};
 use super::scan::{after, after_last, between, place, set_place};
 use super::{FAILURE, Format, Header, failed};
 
-pub(crate) static ASTERISK: Format = Format::new("asterisk", &["asterisk"], asterisk)
-    .by(&["chan_sip.c", "chan_iax2.c", "chan_pjsip.c", "res_pjsip", "manager.c:", "SecurityEvent=", "Rejecting unknown SIP connection from "]);
+pub(crate) static ASTERISK: Format = Format::new("asterisk", &["asterisk"], asterisk).by(&[
+    "chan_sip.c",
+    "chan_iax2.c",
+    "chan_pjsip.c",
+    "res_pjsip",
+    "manager.c:",
+    "SecurityEvent=",
+    "Rejecting unknown SIP connection from ",
+]);
 pub(crate) static FREESWITCH: Format =
     Format::new("freeswitch", &["freeswitch"], freeswitch).by(&["SIP auth challenge (", "SIP auth failure (", "Can't find user ["]);
 pub(crate) static MURMUR: Format = Format::new("murmur", &["murmurd", "mumble-server"], murmur).by(&[" Rejected connection from "]);
@@ -21,8 +28,19 @@ fn asterisk(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         let what = rest.split('"').next()?;
         let bad = matches!(
             what,
-            "InvalidAccountID" | "InvalidPassword" | "FailedACL" | "ChallengeResponseFailed" | "InvalidTransport" | "AuthMethodNotAllowed" | "UnexpectedAddress"
-                | "MemLimit" | "RequestNotSupported" | "RequestBadFormat" | "RequestNotAllowed" | "SessionLimit" | "LoadAverageLimit"
+            "InvalidAccountID"
+                | "InvalidPassword"
+                | "FailedACL"
+                | "ChallengeResponseFailed"
+                | "InvalidTransport"
+                | "AuthMethodNotAllowed"
+                | "UnexpectedAddress"
+                | "MemLimit"
+                | "RequestNotSupported"
+                | "RequestBadFormat"
+                | "RequestNotAllowed"
+                | "SessionLimit"
+                | "LoadAverageLimit"
         );
         if !bad && what != "SuccessfulAuth" {
             return None;

@@ -5,11 +5,13 @@ use event::{Class, Event, field};
 use super::scan::{after, after_last, between, place, set_place, set_source};
 use super::{Format, Header, failed};
 
-pub(crate) static MYSQL: Format = Format::new("mysqld", &["mysqld", "mariadbd", "mysql", "mariadb"], mysql).by(&["Access denied for user '"]);
+pub(crate) static MYSQL: Format =
+    Format::new("mysqld", &["mysqld", "mariadbd", "mysql", "mariadb"], mysql).by(&["Access denied for user '"]);
 pub(crate) static POSTGRES: Format = Format::new("postgresql", &["postgres", "postgresql"], postgres).by(LEVELS);
 
 /// A level and two blanks, as every PostgreSQL line has them.
-const LEVELS: &[&str] = &["FATAL:  ", "LOG:  ", "ERROR:  ", "PANIC:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "STATEMENT:  ", "CONTEXT:  ", "NOTICE:  "];
+const LEVELS: &[&str] =
+    &["FATAL:  ", "LOG:  ", "ERROR:  ", "PANIC:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "STATEMENT:  ", "CONTEXT:  ", "NOTICE:  "];
 pub(crate) static MSSQL: Format = Format::new("mssql", &[], mssql).by(&["Login failed for user '"]);
 
 /// `… [Warning] Access denied for user 'root'@'192.0.2.1' (using password: YES)`; the line ends there, or it is something else's text.

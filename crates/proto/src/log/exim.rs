@@ -22,8 +22,32 @@ pub(crate) static EXIM: Format = Format::new("exim", &["exim", "exim4"], read).b
 
 /// What ends Exim's host part.
 const HOST_ENDS: &[&str] = &[
-    " I=[", " F=", " P=", " X=", " CV=", " SNI=", " U=", " Ci=", " D=", " C=", ": 535", " rejected ", " dropped", " closed by", " sender verify", " AUTH ",
-    " LOGIN ", " PLAIN ", " next input=", " input=", " input sent", "(TCP/IP", " temporarily", " lost", " incomplete", " A=",
+    " I=[",
+    " F=",
+    " P=",
+    " X=",
+    " CV=",
+    " SNI=",
+    " U=",
+    " Ci=",
+    " D=",
+    " C=",
+    ": 535",
+    " rejected ",
+    " dropped",
+    " closed by",
+    " sender verify",
+    " AUTH ",
+    " LOGIN ",
+    " PLAIN ",
+    " next input=",
+    " input=",
+    " input sent",
+    "(TCP/IP",
+    " temporarily",
+    " lost",
+    " incomplete",
+    " A=",
 ];
 
 /// `name (helo) [192.0.2.1]:25 …`

@@ -5,7 +5,8 @@ use event::{Class, Event, Kind, field};
 use super::scan::{after, between, set_source, word};
 use super::{FAILURE, Format, Header, SUCCESS, authentication, failed};
 
-pub(crate) static VSFTPD: Format = Format::new("vsftpd", &["vsftpd"], vsftpd).by(&["] FAIL LOGIN: Client ", "] OK LOGIN: Client ", "] FTP response: Client "]);
+pub(crate) static VSFTPD: Format =
+    Format::new("vsftpd", &["vsftpd"], vsftpd).by(&["] FAIL LOGIN: Client ", "] OK LOGIN: Client ", "] FTP response: Client "]);
 pub(crate) static PROFTPD: Format = Format::new("proftpd", &["proftpd"], proftpd);
 pub(crate) static PURE_FTPD: Format = Format::new("pure-ftpd", &["pure-ftpd"], pure_ftpd);
 

@@ -73,7 +73,10 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
     }
     // Busybox and NetBSD: `<mail.notice> host tag:`.
     if let Some((facility, after)) = rest.strip_prefix('<').and_then(|r| r.split_once("> ")) {
-        if facility.len() <= 20 && facility.contains('.') && facility.bytes().all(|c| c.is_ascii_lowercase() || c == b'.' || c.is_ascii_digit()) {
+        if facility.len() <= 20
+            && facility.contains('.')
+            && facility.bytes().all(|c| c.is_ascii_lowercase() || c == b'.' || c.is_ascii_digit())
+        {
             rest = after;
         }
     }

@@ -8,8 +8,27 @@ use super::{Format, Header, SUCCESS, authentication, failed};
 pub(crate) static IMAP: Format = Format::new(
     "imap",
     &[
-        "imapd", "imapd-ssl", "imap", "imaps", "ipop3d", "ipop2d", "pop3d", "pop3d-ssl", "pop3", "pop3s", "courierpop3login", "courier-pop3d", "courier-imapd",
-        "imaplogin", "pop3login", "esmtpd", "cyrus", "sieve", "timsieved", "lmtpunix", "courieresmtpd",
+        "imapd",
+        "imapd-ssl",
+        "imap",
+        "imaps",
+        "ipop3d",
+        "ipop2d",
+        "pop3d",
+        "pop3d-ssl",
+        "pop3",
+        "pop3s",
+        "courierpop3login",
+        "courier-pop3d",
+        "courier-imapd",
+        "imaplogin",
+        "pop3login",
+        "esmtpd",
+        "cyrus",
+        "sieve",
+        "timsieved",
+        "lmtpunix",
+        "courieresmtpd",
     ],
     read,
 );
@@ -31,7 +50,9 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         failed(event, service, "failed");
         let mut words = rest.trim_start().split(' ');
         event.body.set_some(field::AUTH_PROTOCOL, words.next().filter(|w| !w.is_empty()));
-        event.body.set_some(field::USER_NAME, words.next().filter(|w| !w.starts_with(['[', 'S']) && !w.is_empty() && *w != "authentication"));
+        event
+            .body
+            .set_some(field::USER_NAME, words.next().filter(|w| !w.starts_with(['[', 'S']) && !w.is_empty() && *w != "authentication"));
         event.body.set_some(field::STATUS_DETAIL, after(rest, "SASL").map(|r| r.trim_end_matches(']')));
         set_source(event, host, None);
         return Some(Class::Critical);
@@ -52,13 +73,18 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
             false if rest.starts_with(", ") => authentication(event, service, SUCCESS),
             false => return None,
         }
-        event.body.set_some(field::USER_NAME, after(rest, "user=").and_then(|u| u.rsplit_once(", ip=[")).map(|(u, _)| u.split(", ip=").next().unwrap_or(u)));
+        event.body.set_some(
+            field::USER_NAME,
+            after(rest, "user=").and_then(|u| u.rsplit_once(", ip=[")).map(|(u, _)| u.split(", ip=").next().unwrap_or(u)),
+        );
         event.body.set_some(field::AUTH_PROTOCOL, between(rest, "method=", ","));
         set_source(event, host, None);
         return Some(Class::Critical);
     }
     // UW: `Login failed user=bob auth=bob host=name [192.0.2.1]`.
-    let bad = ["Login failed ", "Login excessive login failures ", "Login disabled ", "AUTHENTICATE ", "Failed "].iter().any(|w| message.starts_with(w));
+    let bad = ["Login failed ", "Login excessive login failures ", "Login disabled ", "AUTHENTICATE ", "Failed "]
+        .iter()
+        .any(|w| message.starts_with(w));
     let good = message.starts_with("Login user=") || message.starts_with("Authenticated user=");
     if (bad || good) && message.ends_with(']') {
         let host = after_last(message, "[")?.trim_end_matches(']');

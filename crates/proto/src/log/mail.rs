@@ -6,7 +6,8 @@ use super::scan::{after, between, set_source, value};
 use super::{FAILURE, Format, Header, SUCCESS, authentication};
 
 pub(crate) static POSTFIX: Format = Format::new("postfix", &["postfix", "postfix-incoming", "postfix-smo"], postfix);
-pub(crate) static DOVECOT: Format = Format::new("dovecot", &["dovecot", "dovecot-auth", "imap-login", "pop3-login", "auth", "managesieve-login"], dovecot);
+pub(crate) static DOVECOT: Format =
+    Format::new("dovecot", &["dovecot", "dovecot-auth", "imap-login", "pop3-login", "auth", "managesieve-login"], dovecot);
 
 /// `name[1.2.3.4]` or `[1.2.3.4]:port`, the first bracket after `mark`.
 fn client<'a>(message: &'a str, mark: &str) -> Option<(&'a str, Option<&'a str>)> {

@@ -13,7 +13,11 @@ fn nsd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message;
     let (code, host, name) = if message.contains(" refused, no acl matches") {
         let rest = super::scan::after_last(message, " from ")?;
-        ("zone_transfer_denied", rest.strip_prefix("client ").unwrap_or(rest), after(message, "axfr for zone ").or_else(|| after(message, "axfr for ")))
+        (
+            "zone_transfer_denied",
+            rest.strip_prefix("client ").unwrap_or(rest),
+            after(message, "axfr for zone ").or_else(|| after(message, "axfr for ")),
+        )
     } else if message.contains("ratelimit block ") {
         ("rate_limited", super::scan::after_last(message, " query ")?, after(message, "ratelimit block "))
     } else {
@@ -31,7 +35,8 @@ fn nsd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
 
 pub(super) fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message;
-    let rest = after(message, "client ").filter(|_| message.starts_with("client ") || message.contains(": client ") || message.contains(" client @"))?;
+    let rest = after(message, "client ")
+        .filter(|_| message.starts_with("client ") || message.contains(": client ") || message.contains(" client @"))?;
     let refused = message.ends_with(" denied") || message.contains("' denied") || message.contains("bad zone transfer request");
     if !refused {
         return None;

@@ -33,7 +33,9 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         ("pregreet", rest)
     } else if let Some(rest) = message.strip_prefix("lost input channel from ") {
         ("lost_connection", rest)
-    } else if message.contains("] did not issue MAIL/EXPN/VRFY/ETRN") || message.contains("] (may be forged) did not issue MAIL/EXPN/VRFY/ETRN") {
+    } else if message.contains("] did not issue MAIL/EXPN/VRFY/ETRN")
+        || message.contains("] (may be forged) did not issue MAIL/EXPN/VRFY/ETRN")
+    {
         ("no_mail", message)
     } else if message.ends_with(" [rejected]") && probe(message) {
         ("probe", message)

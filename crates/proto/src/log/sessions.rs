@@ -49,7 +49,12 @@ impl Sessions {
         let Some(pid) = event.get(field::PROCESS_PID).and_then(Value::as_int) else { return };
         let key = (event.text(field::LOG_HOST).into_owned(), (*program).to_owned(), pid);
         let time = event.time;
-        let mut session = self.open.get(&key).filter(|s| time.since(s.last).unsigned_abs() <= AGE_MAX_S.unsigned_abs() * event::SECOND_NS.unsigned_abs()).cloned().unwrap_or_default();
+        let mut session = self
+            .open
+            .get(&key)
+            .filter(|s| time.since(s.last).unsigned_abs() <= AGE_MAX_S.unsigned_abs() * event::SECOND_NS.unsigned_abs())
+            .cloned()
+            .unwrap_or_default();
         let failed = event.get(field::STATUS_ID).and_then(Value::as_int) == Some(FAILURE);
         if event.get(field::SRC_IP).is_some() {
             session.ip = event.get(field::SRC_IP).cloned();
@@ -161,7 +166,10 @@ mod tests {
                 "Nov 23 11:00:02 h sshd[7]: Disconnecting: Too many authentication failures for git [preauth]",
             ],
         );
-        assert_eq!((e.text(field::SRC_IP), e.text(field::SRC_PORT), e.text(field::STATUS_ID)), ("192.0.2.9".into(), "4000".into(), "2".into()));
+        assert_eq!(
+            (e.text(field::SRC_IP), e.text(field::SRC_PORT), e.text(field::STATUS_ID)),
+            ("192.0.2.9".into(), "4000".into(), "2".into())
+        );
         // Another host's process 7, and the same process much later, are other sessions.
         for line in [
             "Nov 23 11:00:02 i sshd[7]: Disconnecting: Too many authentication failures for git [preauth]",
@@ -174,8 +182,9 @@ mod tests {
     #[test]
     fn the_memory_is_bounded_and_says_what_it_forgot() {
         let mut reader = Reader::new();
-        let lines: Vec<String> =
-            (0..SESSIONS_MAX + 10).map(|n| format!("Nov 23 11:00:00 h sshd[{n}]: Connection from 192.0.2.9 port 4000 on 192.0.2.1 port 22")).collect();
+        let lines: Vec<String> = (0..SESSIONS_MAX + 10)
+            .map(|n| format!("Nov 23 11:00:00 h sshd[{n}]: Connection from 192.0.2.9 port 4000 on 192.0.2.1 port 22"))
+            .collect();
         read_all(&mut reader, lines.iter().map(String::as_str));
         assert_eq!((reader.sessions().len(), reader.sessions().evicted()), (SESSIONS_MAX, 10));
         // Age is no eviction.

@@ -255,7 +255,9 @@ fn own_forms(text: &str, received: Timestamp, offset: i32) -> Option<(Timestamp,
 /// A time inside the line's head, for lines that are key and value pairs: `t=2026-…`, `time="2026-…"`, `<co ts="2026-…"`, `{"time":"2026-…"`,
 /// Tine's `78017 00cff -- none -- - 2026-… `. The message stays whole.
 pub(super) fn embedded(text: &str, offset: i32) -> Option<Timestamp> {
-    let start = ["t=\"", "t=", "time=\"", "time=", "<co ts=\"", "{\"time\":\"", "{\"timestamp\":\"", "{\"@timestamp\":\""].iter().find_map(|m| text.strip_prefix(m));
+    let start = ["t=\"", "t=", "time=\"", "time=", "<co ts=\"", "{\"time\":\"", "{\"timestamp\":\"", "{\"@timestamp\":\""]
+        .iter()
+        .find_map(|m| text.strip_prefix(m));
     let rest = start.or_else(|| super::scan::after(text, " -- - ").filter(|_| text.as_bytes().get(5) == Some(&b' ')))?;
     let end = rest.find(['"', ',']).unwrap_or(rest.len());
     iso(rest.get(..end)?, offset).map(|(time, ..)| time)

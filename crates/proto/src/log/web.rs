@@ -166,7 +166,8 @@ pub(super) fn clf_time(text: &str) -> Option<Timestamp> {
 fn apache_error_line(text: &str, line: &Line<'_>, event: &mut Event) -> Option<Class> {
     let (stamp, rest) = text.strip_prefix('[')?.split_once("] ")?;
     // The date may have been taken off on the way: `[error] [client 1.2.3.4] …`.
-    let undated = matches!(stamp, "error" | "notice" | "warn" | "info" | "crit" | "alert") && (rest.starts_with("[client ") || rest.starts_with("Apache"));
+    let undated = matches!(stamp, "error" | "notice" | "warn" | "info" | "crit" | "alert")
+        && (rest.starts_with("[client ") || rest.starts_with("Apache"));
     let time = apache_time(stamp, line.utc_offset_secs).or_else(|| undated.then_some(line.received))?;
     event.source = LogSource::new("apache", "webserver", "error");
     event.time = time;
@@ -220,7 +221,9 @@ fn apache_error(text: &str, event: &mut Event) -> Option<Class> {
         {
             "not_found"
         }
-        () if bare.contains("ignoring function definition attempt") || bare.contains("error importing function definition for ") => "shellshock",
+        () if bare.contains("ignoring function definition attempt") || bare.contains("error importing function definition for ") => {
+            "shellshock"
+        }
         () if php_logon(bare).is_some() => "auth_failed",
         () => return Some(Class::Bulk),
     };
@@ -255,7 +258,9 @@ fn apache_error(text: &str, event: &mut Event) -> Option<Class> {
 
 /// The user of a PHP application's own message: `Failed login for bob`, `PHP message: user bob authentication failure for Baikal`.
 fn php_logon(text: &str) -> Option<&str> {
-    if let Some(rest) = after(text, "Failed login for ").filter(|_| text.starts_with("Failed login for ") || text.contains("PHP message: Failed login for ")) {
+    if let Some(rest) = after(text, "Failed login for ")
+        .filter(|_| text.starts_with("Failed login for ") || text.contains("PHP message: Failed login for "))
+    {
         return Some(rest.split([',', '"', ' ']).next().unwrap_or(rest));
     }
     let (user, _) = after(text, "PHP message: user ")?.split_once(" authentication failure for ")?;
