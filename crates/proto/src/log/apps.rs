@@ -12,85 +12,17 @@ use super::{Format, Header, failed};
 pub(crate) static APPS: Format = Format::new(
     "apps",
     &[
-        "roundcube",
-        "froxlor",
-        "sogod",
-        "sogo",
-        "bitwarden-identity",
-        "bitwarden",
-        "vaultwarden",
-        "gitea",
-        "forgejo",
-        "gitlab",
-        "grafana",
-        "znc",
-        "php-fpm",
-        "dropbear",
-        "jellyfin",
-        "radarr",
-        "sonarr",
-        "mono",
-        "prowlarr",
-        "llng",
-        "lemonldap-ng",
-        "meshcentral",
-        "https",
-        "monit",
-        "nrpe",
-        "danted",
-        "sockd",
-        "screensharingd",
-        "ftpd",
-        "stunnel",
-        "webmin",
-        "keycloak",
-        "authelia",
-        "zimbra",
-        "smbd",
-        "cimserver",
-        "slapd",
+        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "lemonldap-ng", "meshcentral", "https", "monit", "nrpe",
+        "danted", "sockd", "screensharingd", "ftpd", "stunnel", "webmin", "keycloak", "authelia", "zimbra", "smbd", "cimserver", "slapd",
     ],
     read,
 )
 .by(&[
-    "ailed login",
-    "ogin failed",
-    "FAILED login",
-    "ailed Login",
-    "login attempt",
-    "Login attempt",
-    "failed to login",
-    "uthentication attempt",
-    "uth-Failure",
-    "Invalid username or password",
-    "incorrect. Try again",
-    "Invalid admin token",
-    "Invalid TOTP code",
-    "Token is invalid!",
-    "Bad Rcon: ",
-    "sogo",
-    "SOGo",
-    "Authentication request for ",
-    "LOGIN_ERROR",
-    "AUTHENTICATION_FAILED",
-    "Failed sign-in",
-    "SSL_accept from ",
-    "supplied ",
-    "access denied -- client ",
-    "Login with username ",
-    "Incorrect username or password for ",
-    "Invalid token provided for ",
-    "Unsuccessful 1FA",
-    "failed login",
-    "authentication attempt by",
-    "Error occurred getting details for user",
-    "Invalid password for user: ",
-    "Exit before auth from <",
-    "Bad PAM password attempt",
-    "login failure for user ",
-    "login is incorrect",
-    "ADMIN_LOGIN_FAILED",
-    "authentication failed for [",
+    "ailed login", "ogin failed", "FAILED login", "ailed Login", "login attempt", "Login attempt", "failed to login", "uthentication attempt",
+    "uth-Failure", "Invalid username or password", "incorrect. Try again", "Invalid admin token", "Invalid TOTP code", "Token is invalid!", "Bad Rcon: ",
+    "sogo", "SOGo", "Authentication request for ", "LOGIN_ERROR", "AUTHENTICATION_FAILED", "Failed sign-in", "SSL_accept from ", "supplied ",
+    "access denied -- client ", "Login with username ", "Incorrect username or password for ", "Invalid token provided for ", "Unsuccessful 1FA", "failed login",
+    "authentication attempt by", "authentication attempt made by", "Error occurred getting details for user", "Invalid password for user: ", "Exit before auth from <", "Bad PAM password attempt", "login failure for user ", "login is incorrect", "ADMIN_LOGIN_FAILED", "authentication failed for [",
 ]);
 
 enum At {
@@ -127,8 +59,8 @@ static ROWS: &[Row] = &[
     // Password keepers and code hosts.
     bare("bitwarden", "Failed login attempt. ", End),
     bare("bitwarden", "Failed login attempt, 2FA invalid. ", End),
-    row("vaultwarden", "Username or password is incorrect. Try again. IP: ", (". Username: ", "."), First(" IP: ")),
-    row("vaultwarden", "Invalid admin token", (". Username: ", "."), First(" IP: ")),
+    row("vaultwarden", "Username or password is incorrect. Try again. IP: ", (". Username: ", "\u{0}"), First(" IP: ")),
+    row("vaultwarden", "Invalid admin token", (". Username: ", "\u{0}"), First(" IP: ")),
     bare("vaultwarden", "Invalid TOTP code! ", First(" IP: ")),
     bare("vaultwarden", "Token is invalid! IP: ", First(" IP: ")),
     row("gitlab", "Failed Login: username=", ("username=", " ip="), Last(" ip=")),
@@ -149,6 +81,7 @@ static ROWS: &[Row] = &[
     row("technitium", "Invalid username or password for user: ", ("for user: ", "\u{0}"), First("[")),
     bare("sabnzbd", "Unsuccessful login attempt from ", First("attempt from ")),
     row("authelia", "Unsuccessful 1FA authentication attempt by user '", ("by user '", "'"), Last(" remote_ip=")),
+    // "\u{0}" stands for the end of the line.
     row("authelia", " authentication attempt by user '", ("by user '", "'"), Last(" remote_ip=")),
     row("authelia", "Error occurred getting details for user with username input '", ("username input '", "' which"), Last(" remote_ip=")),
     row("stirling-pdf", "Invalid password for user: ", ("for user: ", " from IP"), Last(" from IP: ")),
@@ -195,7 +128,7 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         source(event, row.service);
         failed(event, row.service, "failed");
         if let Some((open, close)) = row.user {
-            let user = after(message, open).map(|r| r.split_once(close).map_or(r, |(u, _)| u).trim_matches(['"', '\'', '`']));
+            let user = after(message, open).map(|r| r.split_once(close).map_or(r, |(u, _)| u).trim_matches(['"', '\'', '`']).trim_end_matches('.'));
             event.body.set_some(field::USER_NAME, user.filter(|u| !u.is_empty() && u.len() <= 256));
         }
         set_place(event, if text.starts_with("[:") || !text.starts_with('[') { text } else { text.trim_start_matches('[') });
@@ -210,9 +143,7 @@ fn source(event: &mut Event, service: &'static str) {
 
 /// Wordings that need more than a mark.
 fn special(message: &str, head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    if let Some((service, user, host)) =
-        roundcube(message).or_else(|| dante(message)).or_else(|| directadmin(message)).or_else(|| monit(message))
-    {
+    if let Some((service, user, host)) = roundcube(message).or_else(|| dante(message)).or_else(|| directadmin(message)).or_else(|| monit(message)) {
         place(host)?;
         source(event, service);
         failed(event, service, "failed");
@@ -228,6 +159,15 @@ fn special(message: &str, head: &Header<'_>, event: &mut Event) -> Option<Class>
         source(event, "cas");
         failed(event, "cas", "failed");
         event.body.set(field::USER_NAME, user);
+        set_place(event, host);
+        return Some(Class::Critical);
+    }
+    if let Some((_, rest)) = message.split_once(" authentication attempt made by user '").filter(|(m, _)| m.contains("msg=\"Successful ")) {
+        let host = after_last(rest, " remote_ip=")?;
+        place(host)?;
+        source(event, "authelia");
+        super::authentication(event, "authelia", super::SUCCESS);
+        event.body.set_some(field::USER_NAME, rest.split('\'').next());
         set_place(event, host);
         return Some(Class::Critical);
     }
@@ -267,9 +207,7 @@ fn roundcube(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
 /// `info: block(1): tcp/accept ]: 192.0.2.1.50550 0.0.0.0.1080: error after …: system password authentication failed for user "bob"`
 fn dante(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
     let rest = after(message, "tcp/accept ]: ").filter(|_| message.starts_with("info: block("))?;
-    let bad = rest.contains("authentication failed for user \"")
-        || rest.contains("could not access user \"")
-        || rest.contains("pam_authenticate() for user \"");
+    let bad = rest.contains("authentication failed for user \"") || rest.contains("could not access user \"") || rest.contains("pam_authenticate() for user \"");
     let (host, _port) = rest.split(' ').next().filter(|_| bad)?.rsplit_once('.')?;
     Some(("socks", after(rest, " user \"").and_then(|u| u.split('"').next()), host))
 }
@@ -283,9 +221,7 @@ fn directadmin(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
 
 /// `HttpRequest: access denied -- client 192.0.2.1: unknown user 'bob'`; an empty name is a browser asking first.
 fn monit(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
-    let rest = message
-        .strip_prefix("HttpRequest: access denied -- client ")
-        .or_else(|| after(message, ": HttpRequest: access denied -- client "))?;
+    let rest = message.strip_prefix("HttpRequest: access denied -- client ").or_else(|| after(message, ": HttpRequest: access denied -- client "))?;
     let (host, why) = rest.split_once(": ")?;
     let user = after(why, "unknown user '").and_then(|u| u.strip_suffix('\''))?;
     (!user.is_empty()).then_some(("monit", Some(user), host))

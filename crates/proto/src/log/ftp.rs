@@ -62,7 +62,7 @@ fn proftpd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     authentication(event, "ftp", status);
     event.body.set(field::AUTH_PROTOCOL, "password");
     if let Some(user) = rest.strip_prefix("USER ") {
-        let end = user.find(": ").or_else(|| user.find(" (Login")).unwrap_or(user.len());
+        let end = user.rfind(" (Login failed)").or_else(|| user.find(": ")).unwrap_or(user.len());
         event.body.set(field::USER_NAME, &user[..end]);
     }
     if lower.contains("no such user") {

@@ -16,6 +16,7 @@ mod exim;
 mod ftp;
 mod header;
 mod imap;
+mod json;
 mod mail;
 mod named;
 mod privilege;
@@ -114,6 +115,7 @@ static FORMATS: &[&Format] = &[
     &appliance::THEHIVE,
     &appliance::LFD,
     &appliance::AMAVIS,
+    &json::JSON,
     &proxy::HAPROXY,
 ];
 

@@ -22,7 +22,8 @@ fn proxy_manager(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     place(host)?;
     let mut words = front.split(' ').rev();
     let (vhost, _scheme, method) = (words.next()?, words.next()?, words.next()?);
-    let status = front.split(' ').find_map(|w| w.parse::<u16>().ok())?;
+    // The proxied server's status and the one that was sent.
+    let status = front.split(' ').filter_map(|w| w.parse::<u16>().ok()).last()?;
     event.source = LogSource::new("nginx", "webserver", "");
     event.kind = Kind::HttpActivity;
     event.time = time;

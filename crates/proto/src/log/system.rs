@@ -2,7 +2,7 @@
 
 use event::{Class, Event, Kind, Timestamp, field};
 
-use super::scan::{between, value};
+use super::scan::{after, after_last, between, set_place, value};
 use super::{FAILURE, Format, Header, SUCCESS};
 
 pub(crate) static SYSTEMD: Format = Format::new("systemd", &["systemd"], systemd);
@@ -80,6 +80,17 @@ fn kernel(head: &Header<'_>, event: &mut Event) -> Option<Class> {
             let stamp = message.split(" SRC=").next().and_then(|m| m.find('/')).and_then(|at| message.get(at.checked_sub(2)?..at + 24));
             event.time = stamp.and_then(super::web::clf_time).unwrap_or(event.time);
         }
+        return Some(Class::Normal);
+    }
+    // `wireguard: wg0: Invalid handshake initiation from 192.0.2.1:51820`, `… Packet has unallowed src IP (10.0.0.3) from peer 1 (192.0.2.1:51820)`.
+    if let Some(rest) = after(message, "wireguard: ") {
+        let host = after(rest, "Invalid handshake initiation from ").or_else(|| after_last(rest, " (").filter(|_| rest.contains("unallowed src IP")))?;
+        set_place(event, host).then_some(())?;
+        event.kind = Kind::NetworkActivity;
+        event.activity = 5;
+        event.body.set(field::STATUS_ID, FAILURE);
+        event.body.set(field::EVENT_CODE, "wireguard_refused");
+        event.body.set(field::SERVICE_NAME, "wireguard");
         return Some(Class::Normal);
     }
     if message.contains("entered promiscuous mode") {

@@ -270,6 +270,8 @@ fn php_logon(text: &str) -> Option<&str> {
 /// `2012/04/09 11:53:29 [error] 2865#0: *66647 user "xyz" was not found in "…", client: 1.2.3.4, server: www, request: "GET / HTTP/1.1", host: "…"`
 fn nginx_error_line(text: &str, line: &Line<'_>, event: &mut Event) -> Option<Class> {
     let (stamp, rest) = (text.get(..19)?, text.get(19..)?.strip_prefix(" [")?);
+    // A level in brackets, not an address as others write there.
+    rest.split(']').next().filter(|level| level.len() <= 8 && level.bytes().all(|c| c.is_ascii_lowercase()))?;
     let time = Timestamp::parse_rfc3339(&format!("{}Z", stamp.replace('/', "-")))?.plus_secs(-i64::from(line.utc_offset_secs));
     event.source = LogSource::new("nginx", "webserver", "error");
     event.time = time;
