@@ -104,6 +104,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let engine_thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
         let _ = ended.send(pipeline.run(engine));
     })?;
+    let housekeeping = Housekeeping::start(events.clone())?;
     let link_config = LinkConfig { listen: config.link.listen, enrol_listen: config.link.enrol_listen, ..LinkConfig::default() };
     let log = Arc::new(Log { wal: wal.clone() });
     let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
@@ -171,13 +172,53 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let _ = halt.send(true);
     let _ = tokio::join!(door, ingest, pages);
     stop.store(true, Ordering::Release);
-    let _ = tokio::task::spawn_blocking(move || engine_thread.join()).await;
+    let _ = tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end())).await;
     wal.close();
     failure.map_or(Ok(()), Err)
 }
 
 /// Items the feed keeps for readers that come back.
 const FEED_ITEMS: usize = 4_096;
+
+/// Joins small segments and lets go what retention no longer asks for, every few minutes, on a thread of its own.
+struct Housekeeping {
+    end: Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Housekeeping {
+    const EVERY: std::time::Duration = std::time::Duration::from_secs(300);
+
+    fn start(events: Arc<DiskStore>) -> Result<Self> {
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::Builder::new().name("store-care".into()).spawn(move || {
+            while ended.recv_timeout(Self::EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let now = clock::now();
+                loop {
+                    match events.compact(now) {
+                        Ok(true) => {}
+                        Ok(false) => break,
+                        Err(error) => {
+                            warn!(%error, "segments not joined");
+                            break;
+                        }
+                    }
+                }
+                match events.retain(now) {
+                    Ok(0) => {}
+                    Ok(gone) => info!(segments = gone, "retention let segments go"),
+                    Err(error) => warn!(%error, "retention not applied"),
+                }
+            }
+        })?;
+        Ok(Self { end, thread })
+    }
+
+    fn end(self) {
+        drop(self.end);
+        let _ = self.thread.join();
+    }
+}
 
 /// All three listeners, bound before anything is promised.
 struct Listeners {

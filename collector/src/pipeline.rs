@@ -107,13 +107,16 @@ impl Pipeline {
     /// Runs until told to stop. An error ends it: the caller ends the program, and a restart reads the log again.
     pub fn run(mut self, mut engine: Engine) -> Result<(), PipelineError> {
         let state = self.desk.engine()?;
-        let mut from = self.wal.oldest();
+        // The snapshot holds what the engine made of the log up to `known`; the store may have sealed less than that: it reads on from
+        // its own durable end, and frames before `known` are stored and not stepped again.
+        let mut known = Offset(0);
         if let Some((offset, snapshot)) = &state.snapshot {
             match engine.restore(snapshot, (self.clock)()) {
-                Ok(()) => from = (*offset).max(from),
+                Ok(()) => known = *offset,
                 Err(error) => warn!(%error, "engine snapshot not usable, reading the log from its start"),
             }
         }
+        let from = known.min(self.events.durable()).max(self.wal.oldest());
         let mut reader = self.wal.read(from)?;
         let mut normaliser = Normaliser::new();
         let mut met = BTreeSet::new();
@@ -123,7 +126,10 @@ impl Pipeline {
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
         while !self.stop.load(Ordering::Acquire) {
             self.obey(&mut engine);
-            let group = self.read(&mut reader, &mut normaliser, &mut met)?;
+            let group = self.read(&mut reader, known, &mut normaliser, &mut met)?;
+            if group.frames > 0 && group.received.is_none() {
+                continue;
+            }
             // Event time of the step: the newest receipt in it, so that a replay of the log steps alike; the wall clock only on an idle tick.
             let now = group.received.unwrap_or_else(|| (self.clock)()).max(last_now);
             last_now = now;
@@ -161,7 +167,13 @@ impl Pipeline {
     }
 
     /// The next group of frames, decoded and stored in groups by frame.
-    fn read(&self, reader: &mut WalReader, normaliser: &mut Normaliser, met: &mut BTreeSet<AgentId>) -> Result<Group, PipelineError> {
+    fn read(
+        &self,
+        reader: &mut WalReader,
+        known: Offset,
+        normaliser: &mut Normaliser,
+        met: &mut BTreeSet<AgentId>,
+    ) -> Result<Group, PipelineError> {
         let mut group = Group::default();
         let mut decoded = Vec::new();
         while group.frames < GROUP_FRAMES && group.stepped.len() < GROUP_EVENTS {
@@ -177,8 +189,11 @@ impl Pipeline {
             self.metrics.declared_lost.add(tally.declared_lost);
             self.store(entry.next, &decoded)?;
             self.board.observe(&decoded, entry.frame.received);
-            group.received = group.received.max(Some(entry.frame.received));
             group.frames += 1;
+            if entry.next <= known {
+                continue;
+            }
+            group.received = group.received.max(Some(entry.frame.received));
             if entry.frame.agent != AgentId(0) {
                 group.stepped.append(&mut decoded);
             }
@@ -264,7 +279,7 @@ impl Pipeline {
     }
 }
 
-/// Frames of one step.
+/// Frames of one step. `received` stays empty where all of them were known to the engine already.
 #[derive(Default)]
 struct Group {
     frames: usize,

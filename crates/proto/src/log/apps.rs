@@ -12,17 +12,86 @@ use super::{Format, Header, failed};
 pub(crate) static APPS: Format = Format::new(
     "apps",
     &[
-        "roundcube", "froxlor", "sogod", "sogo", "bitwarden-identity", "bitwarden", "vaultwarden", "gitea", "forgejo", "gitlab", "grafana", "znc", "php-fpm", "dropbear", "jellyfin", "radarr", "sonarr", "mono", "prowlarr", "llng", "lemonldap-ng", "meshcentral", "https", "monit", "nrpe",
-        "danted", "sockd", "screensharingd", "ftpd", "stunnel", "webmin", "keycloak", "authelia", "zimbra", "smbd", "cimserver", "slapd",
+        "roundcube",
+        "froxlor",
+        "sogod",
+        "sogo",
+        "bitwarden-identity",
+        "bitwarden",
+        "vaultwarden",
+        "gitea",
+        "forgejo",
+        "gitlab",
+        "grafana",
+        "znc",
+        "php-fpm",
+        "dropbear",
+        "jellyfin",
+        "radarr",
+        "sonarr",
+        "mono",
+        "prowlarr",
+        "llng",
+        "lemonldap-ng",
+        "meshcentral",
+        "https",
+        "monit",
+        "nrpe",
+        "danted",
+        "sockd",
+        "screensharingd",
+        "ftpd",
+        "stunnel",
+        "webmin",
+        "keycloak",
+        "authelia",
+        "zimbra",
+        "smbd",
+        "cimserver",
+        "slapd",
     ],
     read,
 )
 .by(&[
-    "ailed login", "ogin failed", "FAILED login", "ailed Login", "login attempt", "Login attempt", "failed to login", "uthentication attempt",
-    "uth-Failure", "Invalid username or password", "incorrect. Try again", "Invalid admin token", "Invalid TOTP code", "Token is invalid!", "Bad Rcon: ",
-    "sogo", "SOGo", "Authentication request for ", "LOGIN_ERROR", "AUTHENTICATION_FAILED", "Failed sign-in", "SSL_accept from ", "supplied ",
-    "access denied -- client ", "Login with username ", "Incorrect username or password for ", "Invalid token provided for ", "Unsuccessful 1FA", "failed login",
-    "authentication attempt by", "authentication attempt made by", "Error occurred getting details for user", "Invalid password for user: ", "Exit before auth from <", "Bad PAM password attempt", "login failure for user ", "login is incorrect", "ADMIN_LOGIN_FAILED", "authentication failed for [",
+    "ailed login",
+    "ogin failed",
+    "FAILED login",
+    "ailed Login",
+    "login attempt",
+    "Login attempt",
+    "failed to login",
+    "uthentication attempt",
+    "uth-Failure",
+    "Invalid username or password",
+    "incorrect. Try again",
+    "Invalid admin token",
+    "Invalid TOTP code",
+    "Token is invalid!",
+    "Bad Rcon: ",
+    "sogo",
+    "SOGo",
+    "Authentication request for ",
+    "LOGIN_ERROR",
+    "AUTHENTICATION_FAILED",
+    "Failed sign-in",
+    "SSL_accept from ",
+    "supplied ",
+    "access denied -- client ",
+    "Login with username ",
+    "Incorrect username or password for ",
+    "Invalid token provided for ",
+    "Unsuccessful 1FA",
+    "failed login",
+    "authentication attempt by",
+    "authentication attempt made by",
+    "Error occurred getting details for user",
+    "Invalid password for user: ",
+    "Exit before auth from <",
+    "Bad PAM password attempt",
+    "login failure for user ",
+    "login is incorrect",
+    "ADMIN_LOGIN_FAILED",
+    "authentication failed for [",
 ]);
 
 enum At {
@@ -128,7 +197,8 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         source(event, row.service);
         failed(event, row.service, "failed");
         if let Some((open, close)) = row.user {
-            let user = after(message, open).map(|r| r.split_once(close).map_or(r, |(u, _)| u).trim_matches(['"', '\'', '`']).trim_end_matches('.'));
+            let user = after(message, open)
+                .map(|r| r.split_once(close).map_or(r, |(u, _)| u).trim_matches(['"', '\'', '`']).trim_end_matches('.'));
             event.body.set_some(field::USER_NAME, user.filter(|u| !u.is_empty() && u.len() <= 256));
         }
         set_place(event, if text.starts_with("[:") || !text.starts_with('[') { text } else { text.trim_start_matches('[') });
@@ -143,7 +213,9 @@ fn source(event: &mut Event, service: &'static str) {
 
 /// Wordings that need more than a mark.
 fn special(message: &str, head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    if let Some((service, user, host)) = roundcube(message).or_else(|| dante(message)).or_else(|| directadmin(message)).or_else(|| monit(message)) {
+    if let Some((service, user, host)) =
+        roundcube(message).or_else(|| dante(message)).or_else(|| directadmin(message)).or_else(|| monit(message))
+    {
         place(host)?;
         source(event, service);
         failed(event, service, "failed");
@@ -207,7 +279,9 @@ fn roundcube(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
 /// `info: block(1): tcp/accept ]: 192.0.2.1.50550 0.0.0.0.1080: error after …: system password authentication failed for user "bob"`
 fn dante(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
     let rest = after(message, "tcp/accept ]: ").filter(|_| message.starts_with("info: block("))?;
-    let bad = rest.contains("authentication failed for user \"") || rest.contains("could not access user \"") || rest.contains("pam_authenticate() for user \"");
+    let bad = rest.contains("authentication failed for user \"")
+        || rest.contains("could not access user \"")
+        || rest.contains("pam_authenticate() for user \"");
     let (host, _port) = rest.split(' ').next().filter(|_| bad)?.rsplit_once('.')?;
     Some(("socks", after(rest, " user \"").and_then(|u| u.split('"').next()), host))
 }
@@ -221,7 +295,9 @@ fn directadmin(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
 
 /// `HttpRequest: access denied -- client 192.0.2.1: unknown user 'bob'`; an empty name is a browser asking first.
 fn monit(message: &str) -> Option<(&'static str, Option<&str>, &str)> {
-    let rest = message.strip_prefix("HttpRequest: access denied -- client ").or_else(|| after(message, ": HttpRequest: access denied -- client "))?;
+    let rest = message
+        .strip_prefix("HttpRequest: access denied -- client ")
+        .or_else(|| after(message, ": HttpRequest: access denied -- client "))?;
     let (host, why) = rest.split_once(": ")?;
     let user = after(why, "unknown user '").and_then(|u| u.strip_suffix('\''))?;
     (!user.is_empty()).then_some(("monit", Some(user), host))

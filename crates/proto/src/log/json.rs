@@ -16,7 +16,8 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         return None;
     }
     let top = Top::walk(text);
-    let (service, ok, user, host) = authelia(&top).or_else(|| authentik(&top)).or_else(|| teleport(&top)).or_else(|| ntfy(&top)).or_else(|| gitlab(&top))?;
+    let (service, ok, user, host) =
+        authelia(&top).or_else(|| authentik(&top)).or_else(|| teleport(&top)).or_else(|| ntfy(&top)).or_else(|| gitlab(&top))?;
     place(host)?;
     event.source = LogSource::new("linux", "", service);
     match ok {
@@ -45,7 +46,12 @@ fn authentik<'a>(top: &Top<'a>) -> Found<'a> {
 }
 
 fn teleport<'a>(top: &Top<'a>) -> Found<'a> {
-    (top.get("event")? == "user.login").then_some(("teleport", top.get("success") == Some("true"), top.get("user"), top.get("addr.remote")?))
+    (top.get("event")? == "user.login").then_some((
+        "teleport",
+        top.get("success") == Some("true"),
+        top.get("user"),
+        top.get("addr.remote")?,
+    ))
 }
 
 fn ntfy<'a>(top: &Top<'a>) -> Found<'a> {
@@ -125,8 +131,13 @@ mod tests {
 
     #[test]
     fn only_the_outermost_keys_count() {
-        let top = Top::walk(r#"{"params":{"remote_ip":"192.0.2.66"},"q":"x\",\"remote_ip\":\"192.0.2.67","n":-1.5,"b":true, "list":["remote_ip","192.0.2.68"],"remote_ip": "192.0.2.1"}"#);
-        assert_eq!((top.get("remote_ip"), top.get("n"), top.get("b"), top.get("params")), (Some("192.0.2.1"), Some("-1.5"), Some("true"), None));
+        let top = Top::walk(
+            r#"{"params":{"remote_ip":"192.0.2.66"},"q":"x\",\"remote_ip\":\"192.0.2.67","n":-1.5,"b":true, "list":["remote_ip","192.0.2.68"],"remote_ip": "192.0.2.1"}"#,
+        );
+        assert_eq!(
+            (top.get("remote_ip"), top.get("n"), top.get("b"), top.get("params")),
+            (Some("192.0.2.1"), Some("-1.5"), Some("true"), None)
+        );
         for broken in ["{", "{\"", "{\"a", "{\"a\\", "{\"a\":", "{{{{", "}}}}", "{\"a\"\"b\"", "{:,:,\"\\"] {
             Top::walk(broken);
         }

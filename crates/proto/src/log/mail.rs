@@ -92,7 +92,11 @@ fn dovecot(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message;
     if let Some(host) = value(message, "rip") {
         let lower = message.to_ascii_lowercase();
-        let status = if lower.contains("login: login:") || lower.contains("login: info: login:") || lower.starts_with("login:") || lower.contains("): logged in") {
+        let status = if lower.contains("login: login:")
+            || lower.contains("login: info: login:")
+            || lower.starts_with("login:")
+            || lower.contains("): logged in")
+        {
             SUCCESS
         } else if lower.contains("auth failed")
             || lower.contains("no auth attempts")

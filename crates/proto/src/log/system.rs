@@ -84,7 +84,8 @@ fn kernel(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     }
     // `wireguard: wg0: Invalid handshake initiation from 192.0.2.1:51820`, `… Packet has unallowed src IP (10.0.0.3) from peer 1 (192.0.2.1:51820)`.
     if let Some(rest) = after(message, "wireguard: ") {
-        let host = after(rest, "Invalid handshake initiation from ").or_else(|| after_last(rest, " (").filter(|_| rest.contains("unallowed src IP")))?;
+        let host = after(rest, "Invalid handshake initiation from ")
+            .or_else(|| after_last(rest, " (").filter(|_| rest.contains("unallowed src IP")))?;
         set_place(event, host).then_some(())?;
         event.kind = Kind::NetworkActivity;
         event.activity = 5;
