@@ -14,7 +14,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("rule", 2, &["event"]),
     ("warning", 2, &["event"]),
     ("wire", 2, &["event"]),
-    ("capture", 3, &["packet"]),
+    ("capture", 3, &["event", "packet"]),
     ("correlate", 3, &["event", "rule"]),
     ("api", 3, &["event", "warning"]),
     ("agent", 4, &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "wire", "capture"]),

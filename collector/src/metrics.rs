@@ -32,7 +32,7 @@ impl ServeMetrics {
             feed_items: metrics.counter("feed", "items", "changes told on the live feed"),
             feed_resyncs: metrics.counter("feed", "resyncs", "readers told to read the list again"),
             feed_readers: metrics.gauge("feed", "readers", "feeds that are open"),
-            agents: metrics.gauges("agents", "count", "agents by liveness", &["liveness"]),
+            agents: metrics.gauges("agents", "known", "agents by liveness", &["liveness"]),
             agent_last_seen: metrics.gauges("agents", "last_seen_timestamp_seconds", "when the agent was last heard", &["agent"]),
             reload_successful: metrics.gauge("config", "last_reload_successful", "1 if the last reload was taken over"),
             reload_time: metrics.gauge(

@@ -70,6 +70,7 @@ try {
   await page.locator("#grid").focus();
   await page.keyboard.press("j");
   await page.keyboard.press("j");
+  await until(() => document.querySelector('#grid [aria-selected="true"]')?.getAttribute("aria-rowindex") === "2");
   const chosen = await selected();
   assert.ok(chosen);
   assert.ok((await page.locator("#preview .reasons").count()) === 1, "the why is shown beside the list");

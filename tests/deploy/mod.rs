@@ -116,7 +116,7 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
             ensure!(answer["status"] == "success", "{}: {expr}: {answer}", panel["title"]);
             // Metrics by outcome have no series before the first outcome; what is always there must answer with a value.
             let always = [
-                "vedette_agents_count",
+                "vedette_agents_known",
                 "vedette_engine_events_total",
                 "vedette_engine_behind_bytes",
                 "vedette_config_last_reload_successful",

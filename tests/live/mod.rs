@@ -278,7 +278,7 @@ fn has(alert: &serde_json::Value, list: &str, value: &str) -> bool {
 
 /// From the event that decided to the arrival in the feed; both clocks are this machine's.
 fn delay(alert: &serde_json::Value) -> Duration {
-    let decided = alert["last_time"].as_i64().unwrap_or(0);
+    let decided = alert["last_time"].as_str().and_then(event::Timestamp::parse_rfc3339).map_or(0, event::Timestamp::ns);
     let arrived = alert["_arrived_ns"].as_i64().unwrap_or(i64::MAX);
     Duration::from_nanos(u64::try_from(arrived - decided).unwrap_or(0))
 }

@@ -507,7 +507,7 @@ async fn health_and_readiness_and_metrics() {
     for name in [
         "vedette_serve_requests_total",
         "vedette_feed_readers",
-        "vedette_agents_count{liveness=\"silent\"} 1",
+        "vedette_agents_known{liveness=\"silent\"} 1",
         "vedette_config_last_reload_successful 1",
         "vedette_agents_last_seen_timestamp_seconds",
     ] {

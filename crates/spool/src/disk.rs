@@ -135,14 +135,11 @@ impl Disk for RealDisk {
 
 /// Reserves blocks and sets the length. Where the file system cannot reserve, zeros are written.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let length = libc::off_t::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-    #[allow(unsafe_code)]
-    // SAFETY: the descriptor is open for the whole call; the function takes no pointers.
-    let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
-    match code {
-        0 => Ok(()),
-        libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS => {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
             let zeros = [0u8; 16 * 1024];
             let mut at = 0;
             while at < bytes {
@@ -152,6 +149,6 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
             }
             Ok(())
         }
-        code => Err(io::Error::from_raw_os_error(code)),
+        Err(errno) => Err(errno.into()),
     }
 }

@@ -74,7 +74,7 @@ impl Inner {
 
     fn fails(&mut self, in_thousand: u32) -> io::Result<()> {
         if in_thousand > 0 && self.next(1000) < u64::from(in_thousand) {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+            return Err(rustix::io::Errno::IO.into());
         }
         Ok(())
     }
