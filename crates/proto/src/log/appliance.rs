@@ -1,4 +1,4 @@
-//! Lines with a shape of their own: MikroTik's firewall, the sshesame honeypot, Webmin, TheHive, lfd, amavis.
+//! Lines with a shape of their own: MikroTik's firewall, the sshesame honeypot, Webmin, TheHive, scanlogd, lfd, amavis.
 
 use event::{Class, Event, Kind, field};
 
@@ -10,6 +10,7 @@ pub(crate) static SSHESAME: Format =
     Format::new("sshesame", &["sshesame"], sshesame).by(&["] authentication for user \"", "] [channel ", "] connection with client"]);
 pub(crate) static WEBMIN: Format = Format::new("webmin", &[], webmin).by(&[" miniserv.pl \""]);
 pub(crate) static THEHIVE: Format = Format::new("thehive", &[], thehive).by(&["AccessLogFilter ["]);
+pub(crate) static SCANLOGD: Format = Format::new("scanlogd", &["scanlogd"], scanlogd);
 pub(crate) static LFD: Format = Format::new("lfd", &["lfd"], lfd);
 pub(crate) static AMAVIS: Format = Format::new("amavis", &["amavis", "amavisd"], amavis);
 
@@ -116,5 +117,20 @@ fn amavis(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     event.body.set(field::SERVICE_NAME, "smtp");
     event.body.set(field::DISPOSITION, "blocked");
     set_place(event, host);
+    Some(Class::Normal)
+}
+
+/// A scan that somebody else noticed: `192.0.2.1 to 192.0.2.2 ports 80, 81, …`.
+fn scanlogd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
+    let (source, rest) = head.message.split_once(" to ")?;
+    let (target, ports) = rest.split_once(" ports ")?;
+    place(source)?;
+    event.kind = Kind::NetworkActivity;
+    event.activity = 6;
+    event.body.set(field::STATUS_ID, FAILURE);
+    event.body.set(field::EVENT_CODE, "port_scan");
+    event.body.set(field::STATUS_DETAIL, ports);
+    event.body.set_some(field::DST_IP, place(target).map(|(ip, _)| ip));
+    set_place(event, source);
     Some(Class::Normal)
 }

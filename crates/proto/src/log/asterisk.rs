@@ -3,10 +3,10 @@
 //! SIP user parts, caller ids and call ids are the caller's own text. The address of a line is therefore the one in the place where
 //! the daemon writes it: behind the last `failed for '`, in the last `RemoteAddress=`, at the end.
 
-use event::{Class, Event, Kind, field};
+use event::{Class, Event, field};
 
 use super::scan::{after, after_last, between, place, set_place};
-use super::{FAILURE, Format, Header, failed};
+use super::{Format, Header, failed};
 
 pub(crate) static ASTERISK: Format = Format::new("asterisk", &["asterisk"], asterisk).by(&[
     "chan_sip.c",
@@ -136,21 +136,4 @@ fn teamspeak(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     event.body.set_some(field::USER_NAME, account.rsplit_once('"').map(|(u, _)| u));
     set_place(event, host);
     Some(Class::Critical)
-}
-
-/// A listed scan, as scanlogd writes it: `192.0.2.1 to 192.0.2.2 ports 80, 81, …`.
-pub(crate) static SCANLOGD: Format = Format::new("scanlogd", &["scanlogd"], scanlogd);
-
-fn scanlogd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    let (source, rest) = head.message.split_once(" to ")?;
-    let (target, ports) = rest.split_once(" ports ")?;
-    place(source)?;
-    event.kind = Kind::NetworkActivity;
-    event.activity = 6;
-    event.body.set(field::STATUS_ID, FAILURE);
-    event.body.set(field::EVENT_CODE, "port_scan");
-    event.body.set(field::STATUS_DETAIL, ports);
-    event.body.set_some(field::DST_IP, place(target).map(|(ip, _)| ip));
-    set_place(event, source);
-    Some(Class::Normal)
 }

@@ -3,7 +3,7 @@
 //! Only keys of the outermost object are read: what a request brought along (parameters, headers) lies deeper, and a quote inside a text is
 //! escaped, so a user's own words cannot name a key. No tree is built; a line is walked once, whatever its size.
 
-use event::{Class, Event, LogSource, field};
+use event::{Class, Event, LogSource, Timestamp, field};
 
 use super::scan::{between, place, set_place};
 use super::{Format, Header, SUCCESS, authentication, failed};
@@ -26,6 +26,9 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     }
     event.body.set_some(field::USER_NAME, user.filter(|u| !u.is_empty()));
     event.body.set_some(field::STATUS_DETAIL, top.get("error").filter(|e| e.len() <= 256));
+    if let Some(time) = ["time", "timestamp", "@timestamp"].iter().find_map(|k| top.get(k)).and_then(Timestamp::parse_rfc3339) {
+        event.time = time;
+    }
     set_place(event, host);
     Some(Class::Critical)
 }

@@ -106,7 +106,7 @@ static FORMATS: &[&Format] = &[
     &asterisk::FREESWITCH,
     &asterisk::MURMUR,
     &asterisk::TEAMSPEAK,
-    &asterisk::SCANLOGD,
+    &appliance::SCANLOGD,
     &apps::DRUPAL,
     &apps::APPS,
     &appliance::MIKROTIK,

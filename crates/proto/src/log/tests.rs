@@ -1,5 +1,10 @@
+//! What lines mean, in few words; the formats one by one are in `formats`, hostile bytes in `hostile`.
+
 use super::*;
 use event::Timestamp;
+
+mod formats;
+mod hostile;
 
 fn one(line: &str) -> Event {
     let received = Timestamp::parse_rfc3339("2026-11-23T12:00:00Z").expect("a time");
