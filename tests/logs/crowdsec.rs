@@ -1,7 +1,9 @@
 //! CrowdSec's parser tests: source address, service, outcome, user and the parts of a web request, on the log types we claim.
 //!
 //! Goal: 95 % of the addresses on claimed log types. Years and hosts are as in the line; the time is not compared (the asserted years are
-//! the year the assert was written).
+//! the year the assert was written). What differs on claimed types: an nginx log format of somebody's own (date first), JSON behind a
+//! syslog header, GitLab's refused second factor (its record only says "200"), Zimbra's nested SMTP error; their nginx grammar cuts the
+//! scheme off an absolute target.
 
 use std::collections::BTreeSet;
 
@@ -116,6 +118,6 @@ fn crowdsec_parsers() {
     parts.print("crowdsec, other fields");
     other.print("crowdsec, log types not claimed");
     println!("  not claimed (cloud, JSON and appliance formats): {}", unclaimed.into_iter().collect::<Vec<_>>().join(", "));
-    assert!(addresses.percent() >= 95.0, "addresses fell");
-    assert!(parts.percent() >= 90.0, "other fields fell");
+    assert!(addresses.percent() >= 98.0, "addresses fell");
+    assert!(parts.percent() >= 96.0, "other fields fell");
 }

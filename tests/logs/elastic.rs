@@ -68,5 +68,5 @@ fn elastic_documents() {
     fields.print("elastic by field (goal 95)");
     sets.print("elastic by data set");
     println!("  all fields {:.1} %", fields.percent());
-    assert!(fields.percent() >= 95.0, "fields fell");
+    assert!(fields.percent() >= 98.0, "fields fell");
 }

@@ -8,7 +8,7 @@ use super::{FAILURE, Format, Header, SUCCESS, authentication, failed, web};
 pub(crate) static MIKROTIK: Format = Format::new("mikrotik", &[], mikrotik).by(&["firewall,info "]);
 pub(crate) static SSHESAME: Format =
     Format::new("sshesame", &["sshesame"], sshesame).by(&["] authentication for user \"", "] [channel ", "] connection with client"]);
-pub(crate) static WEBMIN: Format = Format::new("webmin", &[], webmin).by(&[" miniserv.pl \""]);
+pub(crate) static WEBMIN: Format = Format::new("webmin", &[], webmin).by(&[" miniserv.pl \""]).whole();
 pub(crate) static THEHIVE: Format = Format::new("thehive", &[], thehive).by(&["AccessLogFilter ["]);
 pub(crate) static SCANLOGD: Format = Format::new("scanlogd", &["scanlogd"], scanlogd);
 pub(crate) static LFD: Format = Format::new("lfd", &["lfd"], lfd);

@@ -58,6 +58,7 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
         return head;
     };
     head.time = Some(time);
+    let dated_by_month = rest.starts_with(|c: char| c.is_ascii_alphabetic());
     rest = after.trim_start();
     head.message = rest;
     if style == Style::Own {
@@ -92,6 +93,12 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
     }
     // A host name follows, unless the next word already is the tag (`sshd[1]:` or `[sshd]:`), as some daemons and tools write it.
     if first.starts_with('[') && !first.ends_with(':') {
+        // Metalog: `Nov 23 11:00:00 [sshd] …`. Behind an ISO stamp a word in brackets is a level or a thread.
+        let name = first.strip_prefix('[').and_then(|f| f.strip_suffix(']')).filter(|n| is_name(n) && dated_by_month);
+        if name.is_some() {
+            head.program = name;
+            head.message = after_first;
+        }
         return head;
     }
     if !is_tag(first) && is_host(first) {

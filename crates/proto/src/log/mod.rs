@@ -48,7 +48,8 @@ pub struct Line<'a> {
 /// A format for the messages of some programs: gives the class of an event it could type, or `None`.
 ///
 /// A line belongs to the format that claims its program. A line without a program (a program's own log file) belongs to the first
-/// format that finds one of its signs in it and can read it: so no program's line is ever read as another's, whatever it quotes.
+/// format that finds one of its signs in it and can read it: so no program's line is ever read as another's, whatever it quotes. Without
+/// a stamp as well, the sign must stand near the start (`SIGN_BYTES_MAX`): an unknown access log holds its visitors' words further on.
 pub(crate) struct Format {
     /// Name in tables and in `format = "…"`.
     pub name: &'static str,
@@ -56,13 +57,14 @@ pub(crate) struct Format {
     programs: &'static [&'static str],
     signs: &'static [&'static str],
     anywhere: bool,
+    whole: bool,
     /// Sets no field unless it gives a class, or the fields are true of the line all the same.
     read: fn(&Header<'_>, &mut Event) -> Option<Class>,
 }
 
 impl Format {
     pub const fn new(name: &'static str, programs: &'static [&'static str], read: fn(&Header<'_>, &mut Event) -> Option<Class>) -> Self {
-        Self { name, programs, signs: &[], anywhere: false, read }
+        Self { name, programs, signs: &[], anywhere: false, whole: false, read }
     }
     /// Also reads lines without a program that hold one of these.
     pub const fn by(self, signs: &'static [&'static str]) -> Self {
@@ -70,9 +72,25 @@ impl Format {
     }
     /// Also reads lines of programs nobody knows: only for formats whose whole line is told by its shape.
     pub const fn anywhere(self) -> Self {
-        Self { anywhere: true, ..self }
+        Self { anywhere: true, whole: true, ..self }
+    }
+    /// Reads the line from its first byte, so that its sign may stand further on.
+    pub const fn whole(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// Whether a line whose program nobody claims may be of this format.
+    fn may_be(&self, head: &Header<'_>) -> bool {
+        if head.program.is_some() && !self.anywhere {
+            return false;
+        }
+        let near = head.time.is_some() || self.whole;
+        self.signs.iter().any(|sign| head.message.find(sign).is_some_and(|at| near || at <= SIGN_BYTES_MAX))
     }
 }
+
+/// How far from the start the sign of a line without stamp and program may stand.
+const SIGN_BYTES_MAX: usize = 48;
 
 static FORMATS: &[&Format] = &[
     &ssh::SSHD,
@@ -149,12 +167,10 @@ pub fn read(line: &Line<'_>) -> (Class, Event) {
         return (class.unwrap_or(Class::Bulk), event);
     }
     let plain = LogSource::owned(Some("linux"), None, Some(if program.is_empty() { "syslog" } else { &program }));
-    for format in FORMATS.iter().filter(|f| f.anywhere || program.is_empty()) {
-        if format.signs.iter().any(|sign| head.message.contains(sign)) {
-            event.source = LogSource::new("linux", "", format.name);
-            if let Some(class) = (format.read)(&head, &mut event) {
-                return (class, event);
-            }
+    for format in FORMATS.iter().filter(|f| f.may_be(&head)) {
+        event.source = LogSource::new("linux", "", format.name);
+        if let Some(class) = (format.read)(&head, &mut event) {
+            return (class, event);
         }
     }
     event.source = plain;
@@ -219,6 +235,7 @@ pub const FIELDS: &[Field] = &[
     field::HTTP_USER_AGENT,
     field::HTTP_X_FORWARDED_FOR,
     field::EVENT_CODE,
+    field::COUNT,
     field::DNS_QUERY,
     field::DNS_TYPE,
 ];

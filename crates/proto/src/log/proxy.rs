@@ -6,11 +6,11 @@ use super::scan::{after_last, between, place, set_place, set_source, word};
 use super::{FAILURE, Format, Header, SUCCESS, failed, web};
 
 pub(crate) static SQUID: Format = Format::new("squid", &["squid"], squid).by(&["TCP_", "NONE/", "UDP_", "NONE_NONE"]);
-pub(crate) static HAPROXY: Format = Format::new("haproxy", &["haproxy"], haproxy).by(&["] ", "SSL handshake failure"]);
+pub(crate) static HAPROXY: Format = Format::new("haproxy", &["haproxy"], haproxy).by(&["] ", "SSL handshake failure"]).whole();
 pub(crate) static LIGHTTPD: Format = Format::new("lighttpd", &["lighttpd"], lighttpd).by(&["http_auth.c.", "mod_auth.c."]);
 
 /// Nginx Proxy Manager, lines without a header: `[24/Jan/2026:16:51:02 +0000] - 404 404 - GET http h "/x" [Client 192.0.2.1] [Length 1] … "agent" "-"`.
-pub(crate) static PROXY_MANAGER: Format = Format::new("nginx-proxy-manager", &[], proxy_manager).by(&["\" [Client "]);
+pub(crate) static PROXY_MANAGER: Format = Format::new("nginx-proxy-manager", &[], proxy_manager).by(&["\" [Client "]).whole();
 
 fn proxy_manager(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let (stamp, rest) = head.message.strip_prefix('[')?.split_once("] ")?;

@@ -7,7 +7,7 @@ use super::{FAILURE, Format, Header, SUCCESS};
 
 pub(crate) static SYSTEMD: Format = Format::new("systemd", &["systemd"], systemd);
 pub(crate) static CRON: Format = Format::new("cron", &["cron", "crond", "crontab", "anacron", "atd"], cron);
-pub(crate) static KERNEL: Format = Format::new("kernel", &["kernel"], kernel).by(&[" SRC="]);
+pub(crate) static KERNEL: Format = Format::new("kernel", &["kernel"], kernel).by(&[" SRC="]).whole();
 pub(crate) static AUDIT: Format = Format::new("auditd", &["audit", "auditd", "audispd"], audit).by(&[" msg=audit("]);
 
 /// `Started X.`, `Stopped X.`, `X: Main process exited, …`, `Reloading.`; OCSF application lifecycle: 3 start, 4 stop, 5 restart.

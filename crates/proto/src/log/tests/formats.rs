@@ -205,6 +205,19 @@ fn no_programs_line_is_read_as_anothers() {
 }
 
 #[test]
+fn an_unknown_access_log_plants_nothing() {
+    for words in [
+        "Failed Login: username=a ip=192.0.2.66",
+        "Access denied for user 'a'@'192.0.2.66'",
+        "x authenticator failed for h [192.0.2.66]: 535",
+        "SIP auth failure (X) for [a@b] from ip 192.0.2.66",
+    ] {
+        let e = one(&format!("[10/Feb/2026:21:23:32 +0100] shop.example 192.0.2.9 0.2 \"GET /?{words} HTTP/2.0\" 200 1"));
+        assert_eq!(e.get(field::SRC_IP), None, "{words}");
+    }
+}
+
+#[test]
 fn codes_tell_what_is_no_guess() {
     check(&[
         (
@@ -239,6 +252,8 @@ fn headers_as_they_occur() {
         ("2026-11-23 11:00:00 one two: x", "   2026-11-23T11:00:00Z one two: x"),
         ("2026 Nov 23 11:00:00 h p-7: x", "h p-7  2026-11-23T11:00:00Z x"),
         ("Nov 23 11:00:00 <mail.info> h p[7]: x", "h p 7 2026-11-23T11:00:00Z x"),
+        ("Nov 23 11:00:00 [p] x", " p  2026-11-23T11:00:00Z x"),
+        ("2026-11-23T11:00:00Z [AUTH] WARN: x", "   2026-11-23T11:00:00Z [AUTH] WARN: x"),
         ("h p[7]: x", "h p 7  x"),
         ("[1795431600] nsd[7]: x", " nsd 7 2026-11-23T11:00:00Z x"),
         ("L 11/23/2026 - 11:00:00: x", "   2026-11-23T11:00:00Z x"),
