@@ -36,10 +36,10 @@ fn postgres(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let at = LEVELS.iter().filter_map(|level| message.find(level)).min()?;
     let (prefix, rest) = message.split_at_checked(at)?;
     let (level, rest) = rest.split_once(":  ")?;
-    if let Some(pid) = between(prefix, "[", "]").and_then(|p| p.split('-').next()).and_then(|p| p.parse::<i64>().ok()) {
-        if head.pid.is_none() {
-            event.body.set(field::PROCESS_PID, pid);
-        }
+    if let Some(pid) = between(prefix, "[", "]").and_then(|p| p.split('-').next()).and_then(|p| p.parse::<i64>().ok())
+        && head.pid.is_none()
+    {
+        event.body.set(field::PROCESS_PID, pid);
     }
     let bad = rest.contains(" authentication failed for user \"")
         || rest.starts_with("no pg_hba.conf entry for host \"")

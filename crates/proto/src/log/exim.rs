@@ -132,10 +132,10 @@ fn own_part(message: &str) -> &str {
     if rest.as_bytes().first().is_some_and(u8::is_ascii_digit) && rest.as_bytes().get(4) == Some(&b'-') {
         rest = rest.get(19..).unwrap_or(rest).trim_start();
     }
-    if let Some((pid, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] ")) {
-        if pid.bytes().all(|c| c.is_ascii_digit()) {
-            rest = after;
-        }
+    if let Some((pid, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] "))
+        && pid.bytes().all(|c| c.is_ascii_digit())
+    {
+        rest = after;
     }
     if let Some((id, after)) = rest.split_once(' ') {
         let dashes = id.bytes().filter(|c| *c == b'-').count();

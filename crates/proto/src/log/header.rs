@@ -73,13 +73,12 @@ pub fn header(line: &str, received: Timestamp, utc_offset_secs: i32) -> Header<'
         return head;
     }
     // Busybox and NetBSD: `<mail.notice> host tag:`.
-    if let Some((facility, after)) = rest.strip_prefix('<').and_then(|r| r.split_once("> ")) {
-        if facility.len() <= 20
-            && facility.contains('.')
-            && facility.bytes().all(|c| c.is_ascii_lowercase() || c == b'.' || c.is_ascii_digit())
-        {
-            rest = after;
-        }
+    if let Some((facility, after)) = rest.strip_prefix('<').and_then(|r| r.split_once("> "))
+        && facility.len() <= 20
+        && facility.contains('.')
+        && facility.bytes().all(|c| c.is_ascii_lowercase() || c == b'.' || c.is_ascii_digit())
+    {
+        rest = after;
     }
     let (first, second) = two_words(rest);
     let after_first = rest.get(first.len()..).unwrap_or("").trim_start();
@@ -210,11 +209,9 @@ fn structured(text: &str) -> Option<(Option<&str>, &str)> {
         match bytes[at] {
             b'\\' if quoted => at += 1,
             b'"' => quoted = !quoted,
-            b']' if !quoted => {
-                if bytes.get(at + 1) != Some(&b'[') {
-                    let rest = text.get(at + 1..).unwrap_or("");
-                    return Some((text.get(..=at), rest.strip_prefix(' ').unwrap_or(rest)));
-                }
+            b']' if !quoted && bytes.get(at + 1) != Some(&b'[') => {
+                let rest = text.get(at + 1..).unwrap_or("");
+                return Some((text.get(..=at), rest.strip_prefix(' ').unwrap_or(rest)));
             }
             _ => {}
         }

@@ -123,10 +123,10 @@ pub(crate) fn pam(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         event.body.set_some(field::TTY, value(rest, "tty").filter(|t| !t.is_empty()));
         event.body.set_some(field::ACTOR_UID, value(rest, "uid").filter(|t| !t.is_empty()));
         // Proxmox writes the port with it: `rhost=[::1]:4000`.
-        if let Some(host) = value(rest, "rhost").filter(|h| !h.is_empty()) {
-            if !set_place(event, host) {
-                set_source(event, host, None);
-            }
+        if let Some(host) = value(rest, "rhost").filter(|h| !h.is_empty())
+            && !set_place(event, host)
+        {
+            set_source(event, host, None);
         }
         return Some(Class::Critical);
     }

@@ -23,7 +23,7 @@ fn proxy_manager(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let mut words = front.split(' ').rev();
     let (vhost, _scheme, method) = (words.next()?, words.next()?, words.next()?);
     // The proxied server's status and the one that was sent.
-    let status = front.split(' ').filter_map(|w| w.parse::<u16>().ok()).last()?;
+    let status = front.split(' ').filter_map(|w| w.parse::<u16>().ok()).next_back()?;
     event.source = LogSource::new("nginx", "webserver", "");
     event.kind = Kind::HttpActivity;
     event.time = time;

@@ -50,19 +50,19 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         source(event, rest);
         return Some(Class::Critical);
     }
-    if let Some(rest) = message.strip_prefix("User ") {
-        if let Some((who, why)) = rest.split_once(" not allowed because ") {
-            fail(event, "not_allowed");
-            event.body.set(field::STATUS_DETAIL, why);
-            match split_from(who) {
-                Some((user, place)) => {
-                    event.body.set(field::USER_NAME, user);
-                    source(event, place);
-                }
-                None => event.body.set(field::USER_NAME, who),
+    if let Some(rest) = message.strip_prefix("User ")
+        && let Some((who, why)) = rest.split_once(" not allowed because ")
+    {
+        fail(event, "not_allowed");
+        event.body.set(field::STATUS_DETAIL, why);
+        match split_from(who) {
+            Some((user, place)) => {
+                event.body.set(field::USER_NAME, user);
+                source(event, place);
             }
-            return Some(Class::Critical);
+            None => event.body.set(field::USER_NAME, who),
         }
+        return Some(Class::Critical);
     }
     if let Some(rest) = message.strip_prefix("maximum authentication attempts exceeded for ") {
         let rest = known_user(rest, event);
@@ -162,11 +162,7 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
                 "timeout" => rest.strip_prefix("connection from ").unwrap_or(rest),
                 _ => rest,
             };
-            if place.contains(|c: char| c == '.' || c == ':')
-                && code != "bad_identification"
-                && code != "read_failed"
-                && !mark.ends_with("ing ")
-            {
+            if place.contains(['.', ':']) && code != "bad_identification" && code != "read_failed" && !mark.ends_with("ing ") {
                 source(event, place);
             }
             return Some(Class::Normal);

@@ -148,13 +148,14 @@ fn bsd(text: &str, received: Timestamp, offset: i32) -> Option<(Timestamp, &str)
     if !rest.is_empty() && !rest.starts_with([' ', ':']) {
         return None;
     }
-    if year.is_none() {
-        if let Some((y, r)) = rest.strip_prefix(' ').and_then(|r| r.split_once(' ')) {
-            if y.len() == 4 && (y.starts_with("19") || y.starts_with("20")) && y.bytes().all(|c| c.is_ascii_digit()) {
-                year = y.parse().ok();
-                rest = r;
-            }
-        }
+    if year.is_none()
+        && let Some((y, r)) = rest.strip_prefix(' ').and_then(|r| r.split_once(' '))
+        && y.len() == 4
+        && (y.starts_with("19") || y.starts_with("20"))
+        && y.bytes().all(|c| c.is_ascii_digit())
+    {
+        year = y.parse().ok();
+        rest = r;
     }
     let time = match year {
         Some(year) => at(year, m, day, clock, offset)?,

@@ -107,10 +107,10 @@ fn audit(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let kind = value(message, "type").or_else(|| between(message, "type=", " "))?;
     event.body.set(field::EVENT_CODE, kind);
     // `msg=audit(1481076983.819:7798):` is the time of the act.
-    if let Some((secs, millis)) = between(message, "msg=audit(", ":").and_then(|t| t.split_once('.')) {
-        if let (Ok(secs), Ok(millis)) = (secs.parse::<i64>(), millis.parse::<i64>()) {
-            event.time = Timestamp::from_ms(secs.saturating_mul(1_000).saturating_add(millis));
-        }
+    if let Some((secs, millis)) = between(message, "msg=audit(", ":").and_then(|t| t.split_once('.'))
+        && let (Ok(secs), Ok(millis)) = (secs.parse::<i64>(), millis.parse::<i64>())
+    {
+        event.time = Timestamp::from_ms(secs.saturating_mul(1_000).saturating_add(millis));
     }
     if head.pid.is_none() {
         event.body.set_some(field::PROCESS_PID, value(message, "pid").and_then(|p| p.parse::<i64>().ok()));
