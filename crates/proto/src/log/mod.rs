@@ -160,6 +160,11 @@ pub fn read(line: &Line<'_>) -> (Class, Event) {
     event.body.set_some(field::PROCESS_PID, head.pid);
     event.body.set(field::MESSAGE, head.message);
 
+    let mut head = head;
+    if let Some((count, message)) = repeated(head.message) {
+        event.body.set(field::COUNT, count);
+        head.message = message;
+    }
     let program = head.program_word();
     if let Some(format) = FORMATS.iter().find(|f| line.format == Some(f.name) || f.programs.contains(&program.as_str())) {
         event.source = LogSource::new("linux", "", format.name);
@@ -176,6 +181,12 @@ pub fn read(line: &Line<'_>) -> (Class, Event) {
     event.source = plain;
     let class = privilege::pam(&head, &mut event).unwrap_or(Class::Bulk);
     (class, event)
+}
+
+/// rsyslog's `message repeated 3 times: [ Failed password for …]`: stands for that many lines, so it is read as one of them.
+fn repeated(message: &str) -> Option<(i64, &str)> {
+    let (count, rest) = message.strip_prefix("message repeated ")?.split_once(" times: [ ")?;
+    Some((count.parse().ok().filter(|n| *n > 0)?, rest.strip_suffix(']')?))
 }
 
 /// Fields that log events may carry, for the field reference.

@@ -111,7 +111,15 @@ pub(crate) fn pam(head: &Header<'_>, event: &mut Event) -> Option<Class> {
     let message = head.message.trim();
     let named = head.program.is_some_and(|p| p.contains("(pam_"));
     let module = message.starts_with("pam_") || message.starts_with("(pam_") || named;
-    if let Some(rest) = after(message, "authentication failure; ").filter(|_| module || message.starts_with("authentication failure; ")) {
+    // `PAM 2 more authentication failures; logname= … rhost=192.0.2.1  user=root`, at the end of a session.
+    let more = message.strip_prefix("PAM ").and_then(|m| m.split_once(" more authentication failure"));
+    let more = more.and_then(|(n, r)| Some((n.parse::<i64>().ok()?, r.strip_prefix("s; ").or_else(|| r.strip_prefix("; "))?)));
+    event.body.set_some(field::COUNT, more.map(|(n, _)| n));
+    if let Some(rest) = more
+        .map(|(_, r)| r)
+        .or_else(|| after(message, "authentication failure; "))
+        .filter(|_| more.is_some() || module || message.starts_with("authentication failure; "))
+    {
         event.kind = Kind::Authentication;
         event.activity = 1;
         event.body.set(field::STATUS_ID, FAILURE);

@@ -149,6 +149,7 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         ("ssh_dispatch_run_fatal: Connection from ", "bad_packet"),
         ("Timeout before authentication for ", "timeout"),
         ("Read from socket failed: ", "read_failed"),
+        ("Write failed: ", "write_failed"),
         ("Unable to negotiate a key exchange method", "no_negotiation"),
         ("no matching ", "no_negotiation"),
         ("kex_exchange_identification: ", "bad_identification"),
@@ -167,6 +168,13 @@ fn read(head: &Header<'_>, event: &mut Event) -> Option<Class> {
             }
             return Some(Class::Normal);
         }
+    }
+    // A name that does not lead back to its address: a fact about the caller, no failure.
+    if let Some(rest) = message.strip_prefix("reverse mapping checking getaddrinfo for ") {
+        session(event, 1);
+        event.body.set(field::EVENT_CODE, "reverse_mapping");
+        set_source(event, after_last(rest, "[")?.split(']').next()?, None);
+        return Some(Class::Bulk);
     }
     // The HPN patch, of every key exchange: `SSH: Server;Ltype: Kex;Remote: 192.0.2.1-50257;Enc: …`.
     if let Some(rest) = message.strip_prefix("SSH: Server;") {

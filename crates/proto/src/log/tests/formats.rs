@@ -237,6 +237,25 @@ fn codes_tell_what_is_no_guess() {
 }
 
 #[test]
+fn one_line_may_stand_for_several() {
+    for (line, count) in [
+        ("Nov 23 11:00:00 h sshd[1]: message repeated 3 times: [ Failed password for root from 192.0.2.9 port 1 ssh2]", "3"),
+        (
+            "Nov 23 11:00:00 h sshd[1]: PAM 2 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.9  user=root",
+            "2",
+        ),
+    ] {
+        let e = one(line);
+        assert_eq!(
+            (e.kind, e.text(field::COUNT), e.text(field::SRC_IP)),
+            (Kind::Authentication, count.into(), "192.0.2.9".into()),
+            "{line}"
+        );
+        assert_eq!((e.text(field::STATUS_ID), e.text(field::USER_NAME)), ("2".into(), "root".into()));
+    }
+}
+
+#[test]
 fn a_list_of_proxies_ends_with_the_nearest() {
     let e = one("192.0.2.66, 192.0.2.9 - - [23/Nov/2026:11:00:00 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"");
     assert_eq!((e.text(field::SRC_IP), e.text(field::HTTP_X_FORWARDED_FOR)), ("192.0.2.9".into(), "192.0.2.66".into()));
