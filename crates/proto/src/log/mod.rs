@@ -84,13 +84,16 @@ impl Format {
         if head.program.is_some() && !self.anywhere {
             return false;
         }
-        let near = head.time.is_some() || self.whole;
-        self.signs.iter().any(|sign| head.message.find(sign).is_some_and(|at| near || at <= SIGN_BYTES_MAX))
+        let near = if head.time.is_some() || self.whole { LOOK_BYTES_MAX } else { SIGN_BYTES_MAX };
+        let look = &head.message[..head.message.floor_char_boundary(LOOK_BYTES_MAX)];
+        self.signs.iter().any(|sign| look.find(sign).is_some_and(|at| at <= near))
     }
 }
 
 /// How far from the start the sign of a line without stamp and program may stand.
 const SIGN_BYTES_MAX: usize = 48;
+/// How far signs are looked for at all: a line of 64 KiB costs no more than one of four.
+const LOOK_BYTES_MAX: usize = 4_096;
 
 static FORMATS: &[&Format] = &[
     &ssh::SSHD,
