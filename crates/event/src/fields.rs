@@ -252,6 +252,17 @@ fields! {
     373 FACT_VALUES "fact.values" List Vedette "values a correlation saw, the first few";
 }
 
+/// Row of each number plus one, 0 where the table has none: a look-up by number is one read.
+static ROW_OF: [u16; ROWS[ROWS.len() - 1].number as usize + 1] = {
+    let mut rows = [0; ROWS[ROWS.len() - 1].number as usize + 1];
+    let mut at = 0;
+    while at < ROWS.len() {
+        rows[ROWS[at].number as usize] = at as u16 + 1;
+        at += 1;
+    }
+    rows
+};
+
 impl Field {
     pub const fn number(self) -> u16 {
         self.0
@@ -259,7 +270,7 @@ impl Field {
 
     /// The field of a number, if the table has it.
     pub fn from_number(number: u16) -> Option<Self> {
-        ROWS.binary_search_by_key(&number, |r| r.number).ok().map(|_| Self(number))
+        Self(number).row().map(|_| Self(number))
     }
 
     /// The field of a name, if the table has it. A scan: for loaders, not for the road.
@@ -273,7 +284,8 @@ impl Field {
     }
 
     fn row(self) -> Option<&'static Row> {
-        ROWS.binary_search_by_key(&self.0, |r| r.number).ok().map(|at| &ROWS[at])
+        let at = ROW_OF.get(usize::from(self.0))?.checked_sub(1)?;
+        ROWS.get(usize::from(at))
     }
 
     pub fn name(self) -> &'static str {
@@ -391,6 +403,9 @@ mod tests {
         for f in Field::all() {
             assert_eq!(Field::from_number(f.number()), Some(f));
             assert_eq!(Field::from_name(f.name()), Some(f));
+        }
+        for number in (0..=u16::MAX).filter(|n| ROWS.iter().all(|r| r.number != *n)) {
+            assert_eq!(Field::from_number(number), None, "{number} is not in the table");
         }
         assert_eq!(Name::from("CommandLine"), Name::Other("CommandLine".into()));
     }

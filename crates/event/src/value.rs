@@ -163,6 +163,11 @@ impl Fields {
         Self { entries: Vec::new(), refused: 0 }
     }
 
+    /// Room for so many fields, for a reader that has counted them.
+    pub fn with_capacity(fields: usize) -> Self {
+        Self { entries: Vec::with_capacity(fields.min(FIELDS_MAX)), refused: 0 }
+    }
+
     /// Sets a field, replacing an earlier value. Past `FIELDS_MAX` entries the field is refused and counted.
     pub fn set(&mut self, name: impl Into<Name>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());

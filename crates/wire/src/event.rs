@@ -65,6 +65,8 @@ mod value_tag {
     pub const VALUE: u32 = 1;
 }
 
+/// Fields a collector adds to an event it has read.
+const JOINED: usize = 10;
 /// Name under which the number of an unknown class is kept.
 const UNKNOWN_CLASS: &str = "class_uid";
 
@@ -213,6 +215,8 @@ pub struct EventView<'a> {
     pub service: &'a [u8],
     /// Fields the sender could not fit into its event.
     pub refused: u32,
+    /// Fields in the bytes, names that come twice counted twice.
+    pub count: usize,
     bytes: &'a [u8],
 }
 
@@ -229,13 +233,14 @@ impl<'a> EventView<'a> {
             category: b"",
             service: b"",
             refused: 0,
+            count: 0,
             bytes,
         };
         let mut delta = 0i64;
         let mut reader = Reader::new(bytes);
         while let Some((field, item)) = reader.next()? {
             match (field, item) {
-                (tag::FIELD, Item::Bytes(_)) => {}
+                (tag::FIELD, Item::Bytes(_)) => view.count += 1,
                 (tag::TIME, Item::Fixed64(n)) => view.time = Timestamp::from_ns(n as i64),
                 (tag::OBSERVED, Item::Varint(n)) => delta = pb::unzigzag(n),
                 (tag::KIND, Item::Varint(n)) => view.class_uid = u32::try_from(n).unwrap_or(u32::MAX),
@@ -314,7 +319,8 @@ fn read_ip(octets: &[u8]) -> Result<IpAddr, DecodeError> {
 /// Reads one event. Its identity is `EventId::NONE`; the caller knows it from the batch.
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
     let view = EventView::read(bytes)?;
-    let mut body = Fields::new();
+    // Room for what the collector joins, too.
+    let mut body = Fields::with_capacity(view.count + JOINED);
     for field in view.fields() {
         let (name, value) = field?;
         // Past the limit the table only counts; do not copy what it will refuse.
