@@ -124,7 +124,7 @@ fields! {
     120 TLS_SNI "tls.sni" Text Ocsf "server name the client asked for";
     121 TLS_VERSION "tls.version" Text Ocsf "version chosen, or offered where the answer was not seen";
     122 TLS_CIPHER "tls.cipher" Text Ocsf "cipher suite chosen";
-    123 TLS_ALPN "tls.alpn" Text Ocsf "first application protocol offered";
+    123 TLS_ALPN "tls.alpn" Text Vedette "first application protocol offered";
     124 TLS_JA3 "tls.ja3_hash.value" Text Ocsf "JA3 of the client";
     125 TLS_JA4 "tls.ja4" Text Vedette "JA4 of the client";
     126 TLS_CERT_SUBJECT "tls.certificate.subject" Text Ocsf "subject of the server certificate";

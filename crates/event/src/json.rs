@@ -2,19 +2,15 @@
 //!
 //! Dotted names become nested objects; fields OCSF does not have go under `unmapped` with their dotted name as the key.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::fields::{Home, Name};
+use crate::ocsf::{self, Map, Node};
 use crate::value::Value;
-use crate::{Event, field};
+use crate::{Event, Shape, field};
 
-enum Node<'a> {
-    Leaf(&'a Value),
-    Branch(BTreeMap<&'a str, Node<'a>>),
-}
-
-/// The event as one line of OCSF 1.8 JSON, keys in a fixed order: header first, then fields by name.
+/// The event as one line of OCSF 1.8 JSON, keys in a fixed order: header first, then fields by name. A field stands at its OCSF place where
+/// the event's class has that place and the value fits it, else under `unmapped`.
 pub fn ocsf_json(event: &Event) -> String {
     let mut out = String::with_capacity(512);
     let class = event.kind.class_uid();
@@ -30,40 +26,35 @@ pub fn ocsf_json(event: &Event) -> String {
         event.severity,
         event.id
     );
-    let mut root: BTreeMap<&str, Node> = BTreeMap::new();
-    let mut metadata: BTreeMap<&str, Node> = BTreeMap::new();
-    let mut unmapped: BTreeMap<&str, Node> = BTreeMap::new();
+    let mut root = Map::new();
+    let mut unmapped = Map::new();
     for (name, value) in event.body.iter() {
         match name {
-            Name::Known(f) if f.home() == Home::Ocsf && ![field::FINDING_RULE, field::FINDING_TITLE].contains(f) => {
-                match f.name().strip_prefix("metadata.") {
-                    Some(rest) => insert(&mut metadata, rest, value),
-                    None => insert(&mut root, f.name(), value),
-                }
+            Name::Known(f) if f.home() == Home::Ocsf && ocsf::belongs(event.kind, *f, value) => {
+                insert(&mut root, f.name(), value, f.shape());
             }
             _ => {
                 unmapped.insert(name.as_str(), Node::Leaf(value));
             }
         }
     }
-    if !metadata.contains_key("product") {
-        out.push_str(",\"product\":{\"name\":\"Vedette\",\"vendor_name\":\"Vedette\"}");
-    }
-    for (key, node) in &metadata {
-        out.push(',');
-        write_json_text(key, &mut out);
-        out.push(':');
-        if *key == "product" { write_product(node, &mut out) } else { write_node(node, &mut out) }
-    }
+    let log = event.get(field::LOG_PATH).or_else(|| event.get(field::LOG_NAME)).map(Value::to_text);
+    ocsf::complete(event.kind, log, &mut root);
+    let mut metadata = match root.remove("metadata") {
+        Some(Node::Branch(map)) => map,
+        _ => Map::new(),
+    };
+    let product = match metadata.remove("product") {
+        Some(Node::Branch(map)) => map,
+        _ => Map::from([("name", Node::Text("Vedette".into()))]),
+    };
+    out.push_str(",\"product\":");
+    write_product(&product, &mut out);
+    members(&metadata, &mut out);
     out.push_str(",\"log_source\":");
     write_json_text(&event.source.to_string(), &mut out);
     out.push('}');
-    for (key, node) in &root {
-        out.push(',');
-        write_json_text(key, &mut out);
-        out.push(':');
-        write_node(node, &mut out);
-    }
+    members(&root, &mut out);
     if !unmapped.is_empty() {
         out.push_str(",\"unmapped\":");
         write_node(&Node::Branch(unmapped), &mut out);
@@ -72,28 +63,41 @@ pub fn ocsf_json(event: &Event) -> String {
     out
 }
 
-fn write_product(node: &Node, out: &mut String) {
+/// Further members of an object that has some already.
+fn members(map: &Map, out: &mut String) {
+    for (key, node) in map {
+        out.push(',');
+        write_json_text(key, out);
+        out.push(':');
+        write_node(node, out);
+    }
+}
+
+fn write_product(product: &Map, out: &mut String) {
     out.push('{');
-    if let Node::Branch(map) = node {
-        for (key, child) in map {
-            write_json_text(key, out);
-            out.push(':');
-            write_node(child, out);
-            out.push(',');
-        }
+    for (key, child) in product {
+        write_json_text(key, out);
+        out.push(':');
+        write_node(child, out);
+        out.push(',');
     }
     out.push_str("\"vendor_name\":\"Vedette\"}");
 }
 
-fn insert<'a>(map: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, value: &'a Value) {
+fn insert<'a>(map: &mut Map<'a>, path: &'a str, value: &'a Value, shape: Shape) {
     match path.split_once('.') {
         None => {
-            map.insert(path, Node::Leaf(value));
+            // A text field may hold a number or a word of logic (a user id): OCSF wants the text.
+            let node = match value {
+                Value::Int(_) | Value::Float(_) | Value::Bool(_) if shape == Shape::Text => Node::Text(value.to_text()),
+                _ => Node::Leaf(value),
+            };
+            map.insert(path, node);
         }
         Some((head, rest)) => {
-            let child = map.entry(head).or_insert_with(|| Node::Branch(BTreeMap::new()));
+            let child = map.entry(head).or_insert_with(|| Node::Branch(Map::new()));
             if let Node::Branch(inner) = child {
-                insert(inner, rest, value);
+                insert(inner, rest, value, shape);
             }
         }
     }
@@ -102,6 +106,20 @@ fn insert<'a>(map: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, value: &'a V
 fn write_node(node: &Node, out: &mut String) {
     match node {
         Node::Leaf(value) => write_value(value, out),
+        Node::Text(text) => write_json_text(text, out),
+        Node::Int(n) => {
+            let _ = write!(out, "{n}");
+        }
+        Node::Words(words) => {
+            out.push('[');
+            for (n, word) in words.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                write_json_text(word, out);
+            }
+            out.push(']');
+        }
         Node::Branch(map) => {
             out.push('{');
             for (n, (key, child)) in map.iter().enumerate() {
