@@ -9,6 +9,7 @@ mod link;
 mod live;
 mod logs;
 mod net;
+mod ocsf;
 mod road;
 mod rules;
 mod serve;

@@ -76,7 +76,8 @@ impl ConfigArgs {
             .load::<Config>()
             .map_err(|errors| errors.to_string())?;
         let problems = config::check(&loaded.value);
-        if problems.is_empty() { Ok(loaded.value) } else { Err(problems.join("\n")) }
+        let told: Vec<String> = problems.into_iter().map(|(key, what)| loaded.document.problem(key, what).to_string()).collect();
+        if told.is_empty() { Ok(loaded.value) } else { Err(told.join("\n")) }
     }
 }
 
@@ -201,7 +202,7 @@ fn run_replay(command: &ReplayCommand, output: Format) -> Result<ExitCode> {
         eprintln!("{problem}");
     }
     eprintln!("{} files, {} events, {} findings, {} alerts", summary.files, summary.events, summary.findings, summary.alerts.len());
-    Ok(ExitCode::from(u8::from(!summary.alerts.is_empty())))
+    Ok(ExitCode::from(if summary.damaged > 0 { 2 } else { u8::from(!summary.alerts.is_empty()) }))
 }
 
 fn table(summary: &replay::ReplaySummary, out: &mut dyn Write) -> Result<()> {

@@ -158,19 +158,23 @@ wal_segment = "64 MiB"
 "#;
 
 /// A configuration that contradicts itself, checked after the types.
-pub fn check(config: &Config) -> Vec<String> {
+pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
-    if config.serve.certificate.is_some() != config.serve.key.is_some() {
-        problems.push("[serve] has a certificate without a key, or a key without a certificate; give both".to_owned());
+    match (&config.serve.certificate, &config.serve.key) {
+        (Some(_), None) => problems.push(("serve.certificate", "a certificate needs its key; set serve.key too".to_owned())),
+        (None, Some(_)) => problems.push(("serve.key", "a key needs its certificate; set serve.certificate too".to_owned())),
+        _ => {}
     }
     if !config.serve.listen.ip().is_loopback() && config.serve.certificate.is_none() {
-        problems.push(format!("[serve] listen = \"{}\" is not loopback: passwords would travel in the clear; give certificate and key, or listen on 127.0.0.1", config.serve.listen));
+        let what = "is not loopback: passwords would travel in the clear; give serve.certificate and serve.key, or listen on 127.0.0.1";
+        problems.push(("serve.listen", format!("value \"{}\" {what}", config.serve.listen)));
     }
     if config.link.listen == config.link.enrol_listen && config.link.listen.port() != 0 {
-        problems.push(format!("[link] listen and enrol_listen are both {}; they need different ports", config.link.listen));
+        let what = "is that of link.listen too; they need different ports";
+        problems.push(("link.enrol_listen", format!("value \"{}\" {what}", config.link.enrol_listen)));
     }
     if config.rules.is_empty() {
-        problems.push("rules = [] leaves nothing to detect with; name a folder of Sigma rules".to_owned());
+        problems.push(("rules", "an empty list leaves nothing to detect with; name a folder of Sigma rules".to_owned()));
     }
     problems
 }

@@ -68,9 +68,10 @@ pub struct Engine {
 impl Engine {
     /// Loads the rules. A bad rule is named in the second value (file, line, what, way out) and left out; the others run.
     pub fn load(options: &EngineOptions) -> Result<(Self, Vec<String>), EngineError> {
-        for path in options.rules.iter().chain(&options.mappings) {
+        let rules = options.rules.iter().map(|path| (path, "rules"));
+        for (path, what) in rules.chain(options.mappings.iter().map(|path| (path, "mappings"))) {
             if !path.exists() {
-                return Err(EngineError(format!("{}: there is no such file or folder of rules", path.display())));
+                return Err(EngineError(format!("{}: there is no such file or folder of {what}; name one with --{what}", path.display())));
             }
         }
         let mut problems: Vec<RuleError> = Vec::new();

@@ -8,11 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use event::{AgentId, Class, Epoch, Event, EventId, Kind, LogSource, Name, Severity, Timestamp, Value, field};
 use serde_json::json;
 use warning::text::{Lang, render};
@@ -47,6 +46,8 @@ pub struct ReplaySummary {
     pub alerts: Vec<Alert>,
     /// Rules that were left out and files that were damaged, in words.
     pub problems: Vec<String>,
+    /// Files that could not be read, or not to their end; each is named in `problems`.
+    pub damaged: u64,
 }
 
 const JUMP_S: i64 = 3600;
@@ -60,7 +61,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write, progress: &mut dyn FnMut(u64,
     road.summary.problems = problems;
     let total = args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
     for file in &args.files {
-        road.file(file, args).with_context(|| format!("replay {}", file.display()))?;
+        road.file(file, args);
         progress(road.summary.bytes, total);
     }
     let summary = road.finish();
@@ -112,46 +113,72 @@ impl Road {
         }
     }
 
-    fn file(&mut self, path: &Path, args: &ReplayArgs) -> anyhow::Result<()> {
+    /// One file. What cannot be read is named in the summary; what was read before it stays, and the next file is read.
+    fn file(&mut self, path: &Path, args: &ReplayArgs) {
         self.summary.files += 1;
         self.agent = AgentId(self.summary.files);
         self.seq = 0;
-        let mut file = File::open(path)?;
-        let mut head = [0u8; 4];
-        let head_len = file.read(&mut head)?;
-        let head = head.get(..head_len).unwrap_or_default();
-        if agent::sensor::net::replay::is_capture(head) {
-            let stats = agent::sensor::net::replay::replay(path, &mut |class, event| self.push(class, event))?;
-            if let Some(defect) = stats.defect {
-                self.summary.problems.push(format!("{}: {defect}; everything before it was replayed", path.display()));
-            }
-            self.summary.bytes += path.metadata()?.len();
-        } else {
-            let file = File::open(path)?;
-            let modified = file.metadata()?.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-            let received = Timestamp::from_secs(modified.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0)));
-            let reader: Box<dyn BufRead> = if head.starts_with(&[0x1f, 0x8b]) {
-                Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file)))
-            } else {
-                Box::new(BufReader::new(file))
-            };
-            self.lines(reader, received, path, args)?;
+        if let Err(error) = self.read(path, args) {
+            self.damaged(format!("{}: {error}", path.display()));
         }
         self.settle(None);
-        Ok(())
     }
 
-    fn lines(&mut self, mut reader: Box<dyn BufRead>, received: Timestamp, path: &Path, args: &ReplayArgs) -> anyhow::Result<()> {
+    fn damaged(&mut self, what: String) {
+        self.summary.damaged += 1;
+        self.summary.problems.push(what);
+    }
+
+    fn read(&mut self, path: &Path, args: &ReplayArgs) -> io::Result<()> {
+        let plain = File::open(path)?;
+        let meta = plain.metadata()?;
+        if meta.is_dir() {
+            return Err(io::Error::other("it is a folder; name files"));
+        }
+        let mut plain = BufReader::new(plain);
+        let mut reader: Box<dyn BufRead> = if plain.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+            Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(plain)))
+        } else {
+            Box::new(plain)
+        };
+        let head = reader.fill_buf()?;
+        if agent::sensor::net::replay::is_capture(head) {
+            drop(reader);
+            self.summary.bytes += meta.len();
+            let stats = agent::sensor::net::replay::replay(path, &mut |class, event| self.push(class, event)).map_err(io::Error::other)?;
+            if let Some(defect) = stats.defect {
+                self.damaged(format!("{}: {defect}; everything before it was replayed", path.display()));
+            }
+            return Ok(());
+        }
+        if head.is_empty() {
+            self.summary.problems.push(format!("{}: it is empty", path.display()));
+        }
+        let modified = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        let received = Timestamp::from_secs(modified.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0)));
+        self.lines(reader, received, path, args)
+    }
+
+    fn lines(&mut self, mut reader: Box<dyn BufRead>, received: Timestamp, path: &Path, args: &ReplayArgs) -> io::Result<()> {
         let mut line = Vec::new();
-        let (mut number, mut unreadable) = (0u64, 0u64);
+        let (mut number, mut unreadable, mut long) = (0u64, 0u64, 0u64);
+        let mut first = String::new();
         loop {
             line.clear();
-            let read = reader.by_ref().take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
+            let read = reader
+                .by_ref()
+                .take(LINE_BYTES_MAX as u64)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| io::Error::other(format!("{error}, after line {number}; everything before it was replayed")))?;
             if read == 0 {
                 break;
             }
             number += 1;
             self.summary.bytes += read as u64;
+            if read == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+                long += 1;
+                self.summary.bytes += reader.skip_until(b'\n')? as u64;
+            }
             let text = line.trim_ascii();
             if text.is_empty() {
                 continue;
@@ -162,7 +189,7 @@ impl Road {
                     Err(what) => {
                         unreadable += 1;
                         if unreadable == 1 {
-                            self.summary.problems.push(format!("{}:{number}: {what}", path.display()));
+                            first = format!("{}:{number}: {what}", path.display());
                         }
                     }
                 }
@@ -172,8 +199,14 @@ impl Road {
                 self.push(class, event);
             }
         }
-        if unreadable > 1 {
-            self.summary.problems.push(format!("{}: {unreadable} lines could not be read in all", path.display()));
+        if unreadable > 0 {
+            let more = if unreadable > 1 { format!(" (and {} more such lines)", unreadable - 1) } else { String::new() };
+            self.damaged(format!("{first}{more}; the other lines were replayed"));
+        }
+        if long > 0 {
+            self.summary
+                .problems
+                .push(format!("{}: {long} lines longer than {LINE_BYTES_MAX} bytes, their heads were read", path.display()));
         }
         Ok(())
     }
@@ -256,7 +289,11 @@ pub fn event_from_json(text: &str) -> Result<Event, String> {
     let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::default());
     let mut words = [None, None, None];
     let mut timed = false;
+    let ours = flat.iter().any(|(name, value)| name == "metadata.product.vendor_name" && value == "Vedette");
     for (name, value) in flat {
+        if ours && event::is_filler(&name, value.as_str(), value.as_i64()) {
+            continue;
+        }
         let name = name.strip_prefix("unmapped.").unwrap_or(&name);
         let number = || value.as_i64();
         match name {
@@ -316,7 +353,8 @@ fn typed(name: &Name, value: serde_json::Value) -> Value {
     }
 }
 
-/// An alert as one OCSF detection finding (class 2004); used by `-o jsonl`, the API and exports alike.
+/// An alert as one OCSF detection finding (class 2004), with `src_endpoint` and `dst_endpoint` at its top although OCSF has them only
+/// below `evidences`: every reader of alerts wants them there. Used by `-o jsonl`, the API and exports alike.
 pub fn alert_ocsf_json(alert: &Alert) -> String {
     let ms = |ns: i64| Timestamp::from_ns(ns).ms();
     let (activity, status) = match alert.state {
@@ -335,7 +373,7 @@ pub fn alert_ocsf_json(alert: &Alert) -> String {
         "class_uid": 2004, "class_name": "detection_finding", "category_uid": 2,
         "activity_id": activity, "type_uid": 200_400 + activity, "status_id": status,
         "severity_id": alert.severity_id, "severity": alert.severity().name(),
-        "metadata": { "version": "1.8.0", "uid": alert.id, "product": { "name": "Vedette", "vendor_name": "Vedette" } },
+        "metadata": { "version": "1.8.0", "uid": alert.id, "profiles": ["security_control"], "product": { "name": "Vedette", "vendor_name": "Vedette" } },
         "finding_info": {
             "uid": alert.id, "title": alert.title, "desc": alert.description,
             "analytic": { "uid": alert.rule_id, "name": alert.title, "type_id": 1 },
@@ -345,7 +383,7 @@ pub fn alert_ocsf_json(alert: &Alert) -> String {
         },
         "attacks": attacks,
         "count": alert.event_count,
-        "evidences": alert.evidence.iter().map(|id| json!({ "uid": id })).collect::<Vec<_>>(),
+        "evidences": alert.evidence.iter().map(|id| json!({ "uid": id, "data": { "event": id } })).collect::<Vec<_>>(),
         "unmapped": {
             "rule_id": alert.rule_id, "title_zh": alert.title_zh, "reasons": reasons, "group_key": alert.group_key,
             "source_ips": alert.source_ips, "target_ips": alert.target_ips, "users": alert.users, "hosts": alert.hosts,
@@ -362,10 +400,7 @@ pub fn alert_ocsf_json(alert: &Alert) -> String {
             map.insert("dst_endpoint".into(), json!({ "ip": ip }));
         }
         if let Some(host) = alert.hosts.first() {
-            map.insert("device".into(), json!({ "hostname": host }));
-        }
-        if let Some(user) = alert.users.first() {
-            map.insert("user".into(), json!({ "name": user }));
+            map.insert("device".into(), json!({ "hostname": host, "type_id": 0 }));
         }
     }
     finding.to_string()

@@ -36,6 +36,9 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
             if net::is_capture(&head) {
                 Ok(None)
             } else {
+                if head.is_empty() {
+                    complain(&format!("{}: it is empty", path.display()));
+                }
                 let received = modified(path);
                 lines(file, &Look { path, received, utc_offset_secs, format, size }, &mut printer).map(Some)
             }
@@ -50,7 +53,9 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
                     }
                 }
                 Err(error) => {
-                    cannot("read", path, &error);
+                    // It names the file itself.
+                    let why = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+                    complain(&format!("{error}{why}"));
                     exit = Exit::BadInput;
                 }
             },

@@ -24,6 +24,8 @@ pub(crate) enum Node<'a> {
 pub(crate) type Map<'a> = BTreeMap<&'a str, Node<'a>>;
 
 const UNKNOWN: &str = "unknown";
+/// An address OCSF takes for one and RFC 2606 keeps from being anybody's.
+const NOBODY: &str = "unknown@unknown.invalid";
 
 impl Node<'_> {
     const fn unknown() -> Self {
@@ -256,6 +258,9 @@ fn fill<'a>(name: &str, object: &mut Map<'a>) {
         "app" if lacks(object, &["name", "uid"]) => {
             object.insert("name", Node::Text(Cow::Borrowed("Vedette")));
         }
+        "email" if lacks(object, &["from", "to"]) => {
+            object.insert("from", Node::Text(Cow::Borrowed(NOBODY)));
+        }
         "finding_info" => {
             object.entry("uid").or_insert_with(Node::unknown);
         }
@@ -285,6 +290,7 @@ pub fn is_filler(name: &str, text: Option<&str>, number: Option<i64>) -> bool {
                         | "finding_info.uid"
                 )
         }
+        (Some(NOBODY), _) => name == "email.from",
         _ => matches!(name, "metadata.profiles" | "metadata.product.vendor_name" | "log_name" | "app.name" | "file_result.name"),
     }
 }

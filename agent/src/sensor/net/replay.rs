@@ -1,5 +1,7 @@
 //! A capture file through the same pipeline as live capture: what `replay` of both programs calls.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ pub fn replay(path: &Path, out: &mut Sink<'_>) -> Result<ReplayStats, CaptureErr
 
 /// Replays with other settings.
 pub fn replay_with(path: &Path, config: PipelineConfig, out: &mut Sink<'_>) -> Result<ReplayStats, CaptureError> {
-    let mut source = FileSource::open(path)?;
+    let mut source = open(path)?;
     let mut pipeline = Pipeline::new(config);
     let mut stats = ReplayStats::default();
     while let Some(frame) = source.next(Duration::ZERO)? {
@@ -38,6 +40,18 @@ pub fn replay_with(path: &Path, config: PipelineConfig, out: &mut Sink<'_>) -> R
     stats.pipeline = pipeline.stats();
     stats.defect = source.defect().cloned();
     Ok(stats)
+}
+
+/// A capture as it is or gzipped.
+fn open(path: &Path) -> Result<FileSource<'static>, CaptureError> {
+    let name = path.display().to_string();
+    let cannot = |source| CaptureError::File { path: name.clone(), source };
+    let mut file = BufReader::new(File::open(path).map_err(cannot)?);
+    if file.fill_buf().map_err(cannot)?.starts_with(&[0x1f, 0x8b]) {
+        FileSource::from_reader(name, flate2::bufread::MultiGzDecoder::new(file))
+    } else {
+        FileSource::from_reader(name, file)
+    }
 }
 
 /// True if the file begins like a capture (pcap or pcapng), so that a command can tell it from a log.
