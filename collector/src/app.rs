@@ -74,6 +74,8 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
 
     // Who may speak to us, and who they are.
     let clock: Clock = Arc::new(clock::now);
+    // Before anything is promised.
+    let tls = console_tls(&config)?;
     let listeners = Listeners::bind(&config).await?;
     let authority = Authority::open(authority_config(&config, &listeners)?, now).context("the certificate authority")?;
     if let Some(bootstrap) = &bootstrap {
@@ -149,7 +151,6 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
             let _ = halted.wait_for(|stop| *stop).await;
         }
     };
-    let tls = console_tls(&config)?;
     let door = tokio::spawn(crate::authority::serve_enrolment(
         listeners.enrol,
         authority,
@@ -323,7 +324,8 @@ fn own_unit(id: &str, desk: &dyn DeskStore) -> Result<()> {
     Ok(())
 }
 
-fn console_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
+/// Certificate and key of the console, if it has them, read and tried against each other.
+pub(crate) fn console_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
     let (Some(certificate), Some(key)) = (&config.serve.certificate, &config.serve.key) else { return Ok(None) };
     let pem = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let chain: Vec<_> = rustls_pemfile::certs(&mut pem(certificate)?.as_slice())

@@ -133,6 +133,9 @@ pub fn check(args: &CheckArgs) -> ExitCode {
         }
         Err(error) => problems.push(error.to_string()),
     }
+    if let Err(error) = app::console_tls(&config) {
+        problems.push(format!("{error:#}"));
+    }
     if config.register.exists() {
         if let Err(error) = Register::load(&config.register) {
             problems.push(error.to_string());

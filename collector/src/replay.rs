@@ -289,7 +289,8 @@ pub fn event_from_json(text: &str) -> Result<Event, String> {
     let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::default());
     let mut words = [None, None, None];
     let mut timed = false;
-    let ours = flat.iter().any(|(name, value)| name == "metadata.product.vendor_name" && value == "Vedette");
+    // Only our own export writes the log source as three words; what it put in for OCSF's sake is no fact.
+    let ours = flat.iter().any(|(name, value)| name == "metadata.log_source" && value.as_str().is_some_and(|t| t.split('/').count() >= 3));
     for (name, value) in flat {
         if ours && event::is_filler(&name, value.as_str(), value.as_i64()) {
             continue;

@@ -88,8 +88,9 @@ impl FromStr for Invitation {
         let rest = text.trim().strip_prefix("vedette1:").ok_or(InvitationError::Shape)?;
         let (rest, token) = rest.rsplit_once(':').ok_or(InvitationError::Shape)?;
         let (address, pin) = rest.rsplit_once(':').ok_or(InvitationError::Shape)?;
-        split_host_port(address).ok_or(InvitationError::Address)?;
+        // The pin first: a line that lost its end has another part in its place, and the address beside it is cut too.
         let pin = from_hex(pin).ok_or(InvitationError::Pin)?;
+        split_host_port(address).ok_or(InvitationError::Address)?;
         if !token_text(token) {
             return Err(InvitationError::Token);
         }

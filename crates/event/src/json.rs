@@ -44,12 +44,13 @@ pub fn ocsf_json(event: &Event) -> String {
         Some(Node::Branch(map)) => map,
         _ => Map::new(),
     };
+    // The product is what wrote the record; where nothing says, that is us.
     let product = match metadata.remove("product") {
         Some(Node::Branch(map)) => map,
-        _ => Map::from([("name", Node::Text("Vedette".into()))]),
+        _ => Map::from([("name", Node::Text(ocsf::US.into())), ("vendor_name", Node::Text(ocsf::US.into()))]),
     };
     out.push_str(",\"product\":");
-    write_product(&product, &mut out);
+    write_node(&Node::Branch(product), &mut out);
     members(&metadata, &mut out);
     out.push_str(",\"log_source\":");
     write_json_text(&event.source.to_string(), &mut out);
@@ -71,17 +72,6 @@ fn members(map: &Map, out: &mut String) {
         out.push(':');
         write_node(node, out);
     }
-}
-
-fn write_product(product: &Map, out: &mut String) {
-    out.push('{');
-    for (key, child) in product {
-        write_json_text(key, out);
-        out.push(':');
-        write_node(child, out);
-        out.push(',');
-    }
-    out.push_str("\"vendor_name\":\"Vedette\"}");
 }
 
 fn insert<'a>(map: &mut Map<'a>, path: &'a str, value: &'a Value, shape: Shape) {

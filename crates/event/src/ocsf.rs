@@ -23,6 +23,8 @@ pub(crate) enum Node<'a> {
 
 pub(crate) type Map<'a> = BTreeMap<&'a str, Node<'a>>;
 
+/// Who made an event where nothing else says it.
+pub(crate) const US: &str = "Vedette";
 const UNKNOWN: &str = "unknown";
 /// An address OCSF takes for one and RFC 2606 keeps from being anybody's.
 const NOBODY: &str = "unknown@unknown.invalid";
@@ -32,6 +34,9 @@ impl Node<'_> {
         Self::Text(Cow::Borrowed(UNKNOWN))
     }
 }
+
+/// The only HTTP methods OCSF knows.
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 /// Classes of network activity proper (mail is not one of them in OCSF).
 const fn is_network(kind: Kind) -> bool {
@@ -94,6 +99,7 @@ pub(crate) fn belongs(kind: Kind, field: Field, value: &Value) -> bool {
 
 fn fits(shape: Shape, name: &str, value: &Value) -> bool {
     match (shape, value) {
+        (Shape::Text, Value::Text(text)) if name == "http_request.http_method" => METHODS.contains(&&**text),
         (Shape::Text, Value::Text(text)) => !name.ends_with(".mac") || is_mac(text),
         (Shape::Text, Value::Ip(_) | Value::Bytes(_) | Value::Int(_) | Value::Bool(_) | Value::Float(_)) => !name.ends_with(".mac"),
         (Shape::Int, Value::Int(n)) => match name.rsplit('.').next().unwrap_or(name) {
@@ -256,7 +262,7 @@ fn fill<'a>(name: &str, object: &mut Map<'a>) {
             object.insert("app_name", Node::unknown());
         }
         "app" if lacks(object, &["name", "uid"]) => {
-            object.insert("name", Node::Text(Cow::Borrowed("Vedette")));
+            object.insert("name", Node::Text(Cow::Borrowed(US)));
         }
         "email" if lacks(object, &["from", "to"]) => {
             object.insert("from", Node::Text(Cow::Borrowed(NOBODY)));
@@ -291,7 +297,8 @@ pub fn is_filler(name: &str, text: Option<&str>, number: Option<i64>) -> bool {
                 )
         }
         (Some(NOBODY), _) => name == "email.from",
-        _ => matches!(name, "metadata.profiles" | "metadata.product.vendor_name" | "log_name" | "app.name" | "file_result.name"),
+        (Some(US), _) => matches!(name, "metadata.product.name" | "metadata.product.vendor_name" | "app.name"),
+        _ => matches!(name, "metadata.profiles" | "log_name" | "file_result.name"),
     }
 }
 
