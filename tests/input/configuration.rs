@@ -91,7 +91,7 @@ fn a_rule_with_an_unknown_modifier_is_named_and_the_others_run() -> Result<()> {
     let told = ["rules/bad.yml:6:18:", "'contans'", "did you mean 'contains'?", "rules/worse.yml:"];
     let (mappings, register) = (config("mappings"), config("register.toml"));
     bench.run(&["check", "--rules", "rules", "--mappings", &mappings, "--register", &register])?.is(2, &told)?;
-    let said = bench.run(&["replay", "--rules", "rules", "--mappings", &mappings, "a.log"])?;
+    let said = bench.run(&["replay", "--output", "jsonl", "--rules", "rules", "--mappings", &mappings, "a.log"])?;
     said.is(1, &told)?;
     ensure!(said.out.contains("\"title\":\"Good\""), "the good rule did not run: {}", said.out);
     Ok(())

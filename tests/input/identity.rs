@@ -27,7 +27,7 @@ fn an_enrolment_line_that_is_cut_changed_or_used_is_refused_and_nothing_is_kept(
         (format!("{word}:{host}:99999:{pin}:{token}"), 2, &["address"]),
         (format!("{word}:{host}:{port}:{pin}:{}", &token[..token.len() / 2]), 4, &[]),
         (format!("{word}:{host}:{port}:{pin}:{}", flip(token)), 4, &[]),
-        (format!("{word}:{host}:{port}:{}:{token}", flip(pin)), 4, &["pinned"]),
+        (format!("{word}:{host}:{port}:{}:{token}", flip(pin)), 2, &["not signed by the CA that was pinned"]),
     ];
     for (n, (changed, code, words)) in cases.iter().enumerate() {
         let state = format!("bad{n}");
