@@ -192,7 +192,10 @@ fn run_replay(command: &ReplayCommand, output: Format) -> Result<ExitCode> {
     let bar = indicatif::ProgressBar::new(0);
     bar.set_style(indicatif::ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let summary = replay::run(&args, &mut out, &mut |done, all| {
+    // A table is drawn at the end, in place of a line an alert.
+    let mut nowhere = std::io::sink();
+    let lines: &mut dyn Write = if output == Format::Table { &mut nowhere } else { &mut out };
+    let summary = replay::run(&args, lines, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     })?;

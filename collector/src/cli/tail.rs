@@ -18,8 +18,11 @@ const SILENCE_S: u64 = 20;
 pub async fn tail(client: &Client, printer: &Printer, query: &str, follow: bool) -> Result<u8, Trouble> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut position = catch_up(client, printer, query, &mut seen).await?;
+    if !follow {
+        return Ok(exit::DONE);
+    }
     let mut wait = 1;
-    while follow {
+    loop {
         match listen(client, printer, query, &mut position, &mut seen).await {
             // A refusal will not get better by asking again.
             Err(trouble @ (Trouble::Problem(_) | Trouble::Input(_))) => return Err(trouble),
@@ -31,7 +34,6 @@ pub async fn tail(client: &Client, printer: &Printer, query: &str, follow: bool)
             }
         }
     }
-    Ok(exit::DONE)
 }
 
 /// Prints what the list has and has not been printed yet, oldest first; gives the position it agrees with.

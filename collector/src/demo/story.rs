@@ -89,11 +89,13 @@ fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, out: &m
         out.push(line(now, "sudo:      ops : TTY=pts/1 ; PWD=/home/ops ; USER=root ; COMMAND=/bin/bash", host));
     }
     // 100–130 s: from the bank towards the others.
-    if let Some(first) = city.first() {
-        if n > 0 && n.is_multiple_of(3) && (100..130).contains(&at) {
-            for k in 0..4u16 {
-                out.push((Class::Normal, flow(now, IpAddr::V4(first.ip), host.ip, 1 + (at as u16 - 100) * 4 + k, "REJ", 5)));
-            }
+    if let Some(first) = city.first()
+        && n > 0
+        && n.is_multiple_of(3)
+        && (100..130).contains(&at)
+    {
+        for k in 0..4u16 {
+            out.push((Class::Normal, flow(now, IpAddr::V4(first.ip), host.ip, 1 + (at as u16 - 100) * 4 + k, "REJ", 5)));
         }
     }
     // 140–170 s: the same name is asked for in two sectors and more.

@@ -16,9 +16,12 @@ use wire::link::{Body, Hello, Marks, Message, Session, VERSIONS};
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 const AGENT: AgentId = AgentId(7);
 
+/// What was handed in, and who waits for the answer.
+type Held = (AcceptedBatch, Option<oneshot::Sender<Result<(), SinkError>>>);
+
 /// A log whose every answer is given by the test.
 #[derive(Default)]
-struct Log(Mutex<Vec<(AcceptedBatch, Option<oneshot::Sender<Result<(), SinkError>>>)>>);
+struct Log(Mutex<Vec<Held>>);
 
 impl Log {
     fn given(&self) -> Vec<(Class, u64, u64)> {

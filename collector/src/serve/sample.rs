@@ -246,7 +246,9 @@ pub fn events(n: usize, at: Timestamp) -> Vec<Arc<Event>> {
 
 /// Puts agents on the board; with `only`, those of one unit.
 pub fn agents(board: &Board, now: Timestamp, only: Option<&str>) {
-    let states: [(u64, i64, &[(&str, &str, &str, &str)]); 6] = [
+    /// Sensor, subject, state and reason.
+    type Row = (&'static str, &'static str, &'static str, &'static str);
+    let states: [(u64, i64, &[Row]); 6] = [
         (1, 2, &[("net", "eth0", "seeing", ""), ("log", "/var/log/auth.log", "seeing", ""), ("file", "/etc", "seeing", "")]),
         (
             2,

@@ -283,7 +283,10 @@ mod tests {
         out
     }
 
-    fn read(bytes: &[u8]) -> (Vec<(i64, u32, Vec<u8>)>, Option<Defect>) {
+    /// Time, length on the wire, and bytes.
+    type Seen = (i64, u32, Vec<u8>);
+
+    fn read(bytes: &[u8]) -> (Vec<Seen>, Option<Defect>) {
         let mut source = FileSource::from_reader("test".into(), bytes).unwrap();
         let mut out = Vec::new();
         while let Some(f) = source.next(Duration::ZERO).unwrap() {
