@@ -9,7 +9,18 @@ fn both() -> Result<Vec<(Bench, Vec<String>)>> {
     let mut all = Vec::new();
     for (program, arguments) in [
         ("vedette-agent", vec!["replay".to_owned(), "--output".into(), "count".into()]),
-        ("vedette", vec!["replay".to_owned(), "--output".into(), "jsonl".into(), "--rules".into(), config("rules"), "--mappings".into(), config("mappings")]),
+        (
+            "vedette",
+            vec![
+                "replay".to_owned(),
+                "--output".into(),
+                "jsonl".into(),
+                "--rules".into(),
+                config("rules"),
+                "--mappings".into(),
+                config("mappings"),
+            ],
+        ),
     ] {
         if let Some(bench) = Bench::new(program)? {
             all.push((bench, arguments));

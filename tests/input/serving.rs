@@ -62,7 +62,17 @@ fn a_console_certificate_that_is_cut_or_of_another_key_is_named() -> Result<()> 
         let said = bench.serve(&["-c", "c.toml", "--bootstrap", "this-host"])?;
         said.is(3, words).with_context(|| format!("{certificate} {key}"))?;
         ensure!(said.out.is_empty() && !said.err.contains("ready"), "it promised before it looked: {said:?}");
-        let arguments = ["check", "-c", "c.toml", "--rules", &config("rules"), "--mappings", &config("mappings"), "--register", &config("register.toml")];
+        let arguments = [
+            "check",
+            "-c",
+            "c.toml",
+            "--rules",
+            &config("rules"),
+            "--mappings",
+            &config("mappings"),
+            "--register",
+            &config("register.toml"),
+        ];
         bench.run(&arguments)?.is(2, words)?;
     }
     bench.write("c.toml", "[serve]\ncertificate = \"/cert.pem\"\n")?;

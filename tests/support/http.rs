@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -99,14 +99,18 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// The `data` of the next event; waits at most a minute.
-    pub fn next_data(&mut self) -> Result<String> {
+    /// The `data` of the next event, or none by then; the server's heartbeats wake the wait every few seconds.
+    pub fn next_data(&mut self, deadline: Instant) -> Result<Option<String>> {
         loop {
+            #[expect(clippy::disallowed_methods, reason = "waits for another process")]
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
             if let Some(end) = self.pending.find("\n\n") {
                 let event: String = self.pending.drain(..end + 2).collect();
                 let data: Vec<&str> = event.lines().filter_map(|l| l.strip_prefix("data:")).map(str::trim_start).collect();
                 if !data.is_empty() {
-                    return Ok(data.join("\n"));
+                    return Ok(Some(data.join("\n")));
                 }
                 continue;
             }
