@@ -104,7 +104,9 @@ fn a_request_the_api_does_not_take_gets_a_problem_that_says_why() -> Result<()> 
     let (server, token) = (collector.admin.server, collector.admin.token.as_str());
     let unit = "POST /api/v1/enrolment-tokens";
     let large = [b"{\"unit_id\":\"".as_slice(), &vec![b'x'; 200_000], b"\"}"].concat();
-    let cases: [(&str, &[u8], u16, &str, &[&str]); 12] = [
+    /// Method and path, body, the status and code wanted, words of the answer.
+    type Case<'a> = (&'a str, &'a [u8], u16, &'a str, &'a [&'a str]);
+    let cases: [Case; 12] = [
         (unit, b"{\"unit_id\": ", 400, "bad_request", &["column"]),
         (unit, b"\xff\xfe", 400, "bad_request", &[]),
         (unit, b"{\"unit_id\": 7}", 400, "bad_request", &["unit_id", "column 13"]),

@@ -249,9 +249,12 @@ fn web_requests(json: &Json) -> Counter {
     for (key, n) in counter(json, "http_requests", |s| Some(s.to_owned())) {
         let parts: Vec<Vec<&str>> = key.splitn(3, ' ').map(|p| p.split(';').collect()).collect();
         let count = parts.first().map_or(1, Vec::len);
-        if count > 1 && parts.len() == 3 && parts.iter().all(|p| p.len() == count) {
-            for at in 0..count {
-                *out.entry(format!("{} {} {}", parts[0][at], parts[1][at], parts[2][at])).or_default() += n;
+        if let [methods, hosts, targets] = &parts[..]
+            && count > 1
+            && parts.iter().all(|p| p.len() == count)
+        {
+            for ((method, host), target) in methods.iter().zip(hosts).zip(targets) {
+                *out.entry(format!("{method} {host} {target}")).or_default() += n;
             }
         } else if !key.starts_with("M-SEARCH ") && !key.starts_with("NOTIFY ") {
             // SSDP is HTTP over UDP and multicast: not a web request.

@@ -215,7 +215,7 @@ impl World {
             }
             Happening::Agent(n) => self.drive(n),
             Happening::Dialled(n, ok) => self.dialled(n, ok),
-            Happening::ToCollector(c, message) => self.to_collector(c, message),
+            Happening::ToCollector(c, message) => self.arrive(c, message),
             Happening::ToAgent(c, message) => {
                 if let Some(n) = self.connections.get(&c).filter(|c| !c.cut).map(|c| c.agent)
                     && self.agents[n].connection == Some(c)
@@ -308,7 +308,7 @@ impl World {
             let line = agent.line;
             let lane = lane(line);
             let mut bytes = payload(n, line);
-            if line % 97 == 0 {
+            if line.is_multiple_of(97) {
                 bytes.resize(600, 0);
             }
             let seq = match spool.append(lane, self.now as i64, &bytes) {
@@ -436,7 +436,7 @@ impl World {
 
     // ---- the collector ----
 
-    fn to_collector(&mut self, c: u64, message: Message) {
+    fn arrive(&mut self, c: u64, message: Message) {
         let now = self.time();
         let Some(Connection { agent, session: Some(session), cut: false, .. }) = self.connections.get(&c) else { return };
         let (n, session) = (*agent, *session);
@@ -601,9 +601,9 @@ impl World {
         let mut collector = self.collector.take().expect("calm");
         self.count(&collector);
         let frames = collector.held();
-        let mut at = vec![Marks::default(); AGENTS];
-        let mut stored = vec![[0u64; spool::LANES]; AGENTS];
-        let mut gone = vec![[0u64; spool::LANES]; AGENTS];
+        let mut at = [Marks::default(); AGENTS];
+        let mut stored = [[0u64; spool::LANES]; AGENTS];
+        let mut gone = [[0u64; spool::LANES]; AGENTS];
         let mut lines: Vec<BTreeMap<u64, u64>> = vec![BTreeMap::new(); AGENTS];
         let mut declared: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); AGENTS];
         for frame in &frames {
