@@ -343,7 +343,8 @@ mod tests {
         for cut in 0..whole.len() - 1 {
             assert!(whole[..cut].parse::<Invitation>().is_err(), "{cut}");
         }
-        assert_eq!("vedette1:a:0:00:abcdefghijklmnop".parse::<Invitation>(), Err(InvitationError::Address));
+        assert_eq!("vedette1:a:1:00:abcdefghijklmnop".parse::<Invitation>(), Err(InvitationError::Pin));
+        assert_eq!(whole.replace("a:1", "a:0").parse::<Invitation>(), Err(InvitationError::Address));
         assert_eq!("vedette2:a:1:00:abcdefghijklmnop".parse::<Invitation>(), Err(InvitationError::Shape));
         assert_eq!(whole.replace("vedette1:a", "vedette1:a/../b").parse::<Invitation>(), Err(InvitationError::Address));
     }

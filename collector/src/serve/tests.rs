@@ -101,7 +101,7 @@ async fn every_route_and_page_stands_and_asks_who_it_is() {
     }
     assert!(seen > 45);
     assert_eq!(house.get("/api/v1/nothing", &house.token(Role::Admin, None)).await.status, 404);
-    assert_eq!(house.call("DELETE", "/api/v1/alerts", &[("authorization", &house.token(Role::Admin, None))], json!({})).await.status, 404);
+    assert_eq!(house.call("DELETE", "/api/v1/alerts", &[("authorization", &house.token(Role::Admin, None))], json!({})).await.status, 405);
     assert_eq!(house.get("/api/v1/alerts", "Bearer nonsense").await.status, 401);
     assert_eq!(house.get("/api/v1/alerts", "Basic xyz").await.status, 401);
 }
