@@ -73,7 +73,9 @@ fn run(name: &str, folder: &Path, frames: &[Frame], engine: Engine, total: u64) 
     let thread = std::thread::spawn(move || pipeline.run(engine));
     for group in frames.chunks(TOGETHER) {
         let tickets: Vec<_> = group.iter().map(|f| wal.append(f.clone())).collect();
-        tickets.into_iter().for_each(|t| drop(t.wait().expect("the log takes it")));
+        for ticket in tickets {
+            ticket.wait().expect("the log takes it");
+        }
     }
     while store.taken() < wal.end() {
         assert!(!thread.is_finished(), "the pipeline ended early");

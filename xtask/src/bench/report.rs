@@ -81,9 +81,7 @@ fn number(n: f64) -> String {
         }
         return out;
     }
-    let places = if n == n.trunc() {
-        0
-    } else if n.abs() >= 100.0 {
+    let places = if n == n.trunc() || n.abs() >= 100.0 {
         0
     } else if n.abs() >= 10.0 {
         1
