@@ -151,10 +151,7 @@ fn a_scan_and_password_guessing_reach_the_live_page_within_two_seconds() -> Resu
         .arg(&words)
         .arg("ssh://10.77.0.10")
         .output()?;
-    let guess = next_alert(&mut feed, |a| {
-        a["techniques"].to_string().contains("T1110")
-            && has(a, "source_ips", "10.77.0.66")
-    })?;
+    let guess = next_alert(&mut feed, |a| a["techniques"].to_string().contains("T1110") && has(a, "source_ips", "10.77.0.66"))?;
     check(&guess, "10.77.0.66", "bank-1", "finance", "T1110")?;
     let delay = self::delay(&guess);
     println!("guessing: deciding line → feed {delay:?}");
