@@ -483,7 +483,7 @@ impl Output for Intake {
 }
 
 /// Enrols this host with what the collector gave.
-pub fn enroll(state: &Path, invitation: &Invitation, replace: bool) -> Result<Identity, IdentityError> {
+pub fn enrol(state: &Path, invitation: &Invitation, replace: bool) -> Result<Identity, IdentityError> {
     make_folder(state).map_err(|source| IdentityError::File { what: "make", path: state.to_owned(), source })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| IdentityError::File { what: "start the runtime for", path: state.to_owned(), source })?;

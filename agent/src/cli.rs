@@ -41,7 +41,7 @@ impl From<Exit> for ExitCode {
     after_help = "\
 First steps:
   vedette-agent doctor                      what this host allows, what is missing and how to give it
-  vedette-agent enroll 'vedette1:…'         join a collector with the line it gave (valid once, 30 minutes)
+  vedette-agent enrol 'vedette1:…'         join a collector with the line it gave (valid once, 30 minutes)
   vedette-agent run                         watch, until stopped
 
 Without a collector:
@@ -82,9 +82,10 @@ enum Command {
     },
     /// Join a collector with the line it gave
     #[command(
+        visible_alias = "enroll",
         after_help = "The line holds the collector's address, the fingerprint of its authority and a token that works once. A key is made on this host and never leaves it."
     )]
-    Enroll {
+    Enrol {
         #[command(flatten)]
         place: Where,
         /// Give this host a new identity although it has one
@@ -152,7 +153,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run { place } => run(&place),
-        Command::Enroll { place, replace, line } => enroll(&place, &line, replace),
+        Command::Enrol { place, replace, line } => enrol(&place, &line, replace),
         Command::Check { place } => match place.load() {
             Ok(_) => {
                 say("configuration is fine");
@@ -213,7 +214,7 @@ fn failure(error: &anyhow::Error) -> Exit {
     Exit::BadInput
 }
 
-fn enroll(place: &Where, line: &str, replace: bool) -> Exit {
+fn enrol(place: &Where, line: &str, replace: bool) -> Exit {
     let config = match place.load() {
         Ok(config) => config,
         Err(errors) => return bad_config(&errors),
@@ -225,7 +226,7 @@ fn enroll(place: &Where, line: &str, replace: bool) -> Exit {
             return Exit::BadInput;
         }
     };
-    match app::enroll(&config.state, &invitation, replace) {
+    match app::enrol(&config.state, &invitation, replace) {
         Ok(identity) => {
             say(&format!("enrolled as agent {}; collector {}", identity.agent, identity.collector));
             Exit::Ok
@@ -281,7 +282,7 @@ mod tests {
         for line in [
             "vedette-agent run --state /x",
             "vedette-agent run --config /etc/vedette/agent.toml",
-            "vedette-agent enroll --state /x vedette1:a:1:b",
+            "vedette-agent enrol --state /x vedette1:a:1:b",
             "vedette-agent check --config /x",
             "vedette-agent replay a.pcap b.log -o jsonl",
             "vedette-agent print config",

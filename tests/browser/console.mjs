@@ -137,7 +137,7 @@ try {
   }
   await page.click('form[action="/enrol"] button.main');
   await page.waitForSelector(".made code");
-  assert.match(await page.locator(".made .copy code").textContent(), /vedette-agent enroll 'vedette1:/);
+  assert.match(await page.locator(".made .copy code").textContent(), /vedette-agent enrol 'vedette1:/);
   await shot("enrol-made");
   await page.goto(`${BASE}/agents?theme=dark&lang=zh`);
   await page.waitForSelector(".agents");

@@ -32,7 +32,7 @@ fn killed_at_any_point_every_line_arrives_once() -> Result<()> {
     let log = dir.path().join("app.log");
     fs::write(&log, "")?;
     let config = configure(dir.path(), &log)?;
-    enroll(&program, &config, collector.ready["enrolment"].as_str().context("no enrolment string")?)?;
+    enrol(&program, &config, collector.ready["enrolment"].as_str().context("no enrolment string")?)?;
     let mut agent = Some(run(&program, &config)?);
 
     let mut file = fs::File::options().append(true).open(&log)?;
@@ -83,9 +83,9 @@ fn configure(dir: &Path, log: &Path) -> Result<PathBuf> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
-fn enroll(program: &Path, config: &Path, string: &str) -> Result<()> {
-    let out = Command::new(program).arg("enroll").arg("--config").arg(config).arg(string).output()?;
-    ensure!(out.status.success(), "enroll: {}", String::from_utf8_lossy(&out.stderr));
+fn enrol(program: &Path, config: &Path, string: &str) -> Result<()> {
+    let out = Command::new(program).arg("enrol").arg("--config").arg(config).arg(string).output()?;
+    ensure!(out.status.success(), "enrol: {}", String::from_utf8_lossy(&out.stderr));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ fn an_enrolment_line_that_is_cut_changed_or_used_is_refused_and_nothing_is_kept(
         let last = if text.ends_with('a') { 'b' } else { 'a' };
         format!("{}{last}", &text[..text.len() - 1])
     };
-    let enroll = |state: &str, line: &str| bench.run(&["enroll", "--state", state, line]);
+    let enrol = |state: &str, line: &str| bench.run(&["enrol", "--state", state, line]);
     let shape = "must look like vedette1:";
     let cases: [(String, i32, &[&str]); 8] = [
         (String::new(), 2, &[shape]),
@@ -31,16 +31,16 @@ fn an_enrolment_line_that_is_cut_changed_or_used_is_refused_and_nothing_is_kept(
     ];
     for (n, (changed, code, words)) in cases.iter().enumerate() {
         let state = format!("bad{n}");
-        let said = enroll(&state, changed)?;
+        let said = enrol(&state, changed)?;
         said.is(*code, words).with_context(|| format!("'{changed}'"))?;
         ensure!(!said.err.trim().is_empty(), "nothing was said of '{changed}'");
         ensure!(!bench.path(&state).join("identity.pem").exists(), "an identity after '{changed}'");
     }
     // None of that used the token up.
-    enroll("good", &line)?.is(0, &[])?;
-    enroll("second", &line)?.is(4, &["used"])?;
+    enrol("good", &line)?.is(0, &[])?;
+    enrol("second", &line)?.is(4, &["used"])?;
     ensure!(!bench.path("second").join("identity.pem").exists());
-    enroll("good", &collector.enrolment("bank")?)?.is(1, &["already enrolled", "--replace"])?;
+    enrol("good", &collector.enrolment("bank")?)?.is(1, &["already enrolled", "--replace"])?;
     Ok(())
 }
 
@@ -49,7 +49,7 @@ fn an_identity_that_is_cut_or_mixed_is_named_and_the_agent_watches_on() -> Resul
     let Some(bench) = Bench::new("vedette-agent")? else { return Ok(()) };
     let Some(collector) = programs::collector(&bench.path("data"), "127.0.0.1", &register(&bench)?)? else { return Ok(()) };
     for state in ["a", "b"] {
-        bench.run(&["enroll", "--state", state, &collector.enrolment("bank")?])?.is(0, &[])?;
+        bench.run(&["enrol", "--state", state, &collector.enrolment("bank")?])?.is(0, &[])?;
     }
     let read = |state: &str| std::fs::read_to_string(bench.path(state).join("identity.pem"));
     let (a, b) = (read("a")?, read("b")?);

@@ -214,7 +214,7 @@ fn start_agent(lab: &mut Lab, agent: &Path, name: &str, enrolment: &str, state: 
             state.display()
         ),
     )?;
-    let out = lab.command(name, agent).arg("enroll").arg("--config").arg(&config).arg(enrolment).output()?;
+    let out = lab.command(name, agent).arg("enrol").arg("--config").arg(&config).arg(enrolment).output()?;
     ensure!(
         out.status.success(),
         "{name} could not enrol: {}{}",

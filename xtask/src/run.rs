@@ -47,7 +47,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let agent = programs.join("vedette-agent").display().to_string();
     if !agent_state.join("identity.pem").exists() {
         let string = ready["enrolment"].as_str().context("vedette gave no enrolment string")?;
-        let status = shell::command(&agent).arg("enroll").arg("--state").arg(&agent_state).arg(string).status()?;
+        let status = shell::command(&agent).arg("enrol").arg("--state").arg(&agent_state).arg(string).status()?;
         if !status.success() {
             bail!("the agent could not enrol");
         }

@@ -52,7 +52,7 @@ impl fmt::Debug for SecretKey {
 /// Why there is no identity; every text names the file or the peer, and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("not enrolled: there is no {}; get an enrolment line from the collector (`vedette agents enrol`) and run `vedette-agent enroll LINE`", path.display())]
+    #[error("not enrolled: there is no {}; get an enrolment line from the collector (`vedette enrol-token`) and run `vedette-agent enrol LINE`", path.display())]
     Absent { path: PathBuf },
     #[error("already enrolled as {agent} ({}): nothing was changed; add --replace to give this host a new identity", path.display())]
     AlreadyEnrolled { path: PathBuf, agent: AgentId },

@@ -105,7 +105,7 @@ pub enum Command {
         #[arg(long)]
         unit: String,
         /// Minutes it may be used
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, default_value_t = 30)]
         minutes: u32,
         #[arg(long, default_value = "")]
         note: String,

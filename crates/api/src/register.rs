@@ -82,7 +82,7 @@ pub struct NewEnrolToken {
     pub note: String,
 }
 
-/// The string to give to `vedette-agent enroll`; shown once, never stored in clear.
+/// The string to give to `vedette-agent enrol`; shown once, never stored in clear.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EnrolToken {
     /// `vedette1:<host:port>:<ca sha256>:<token>`.

@@ -124,7 +124,7 @@ impl Agent {
             command
         };
         if let Some(string) = enrolment {
-            let out = command("enroll").arg(string).stderr(Stdio::piped()).output()?;
+            let out = command("enrol").arg(string).stderr(Stdio::piped()).output()?;
             ensure!(out.status.success(), "the agent could not enrol: {}", String::from_utf8_lossy(&out.stderr));
         }
         let log = std::fs::File::create(folder.join("agent.log"))?;

@@ -99,7 +99,7 @@ pub struct EnrolForm {
 pub async fn invite(State(shared): State<App>, caller: Caller, page: Page, SafeForm(form): SafeForm<EnrolForm>) -> Result<Response, Fail> {
     shared
         .work(move |s| {
-            let wish = NewEnrolToken { unit_id: form.unit_id, minutes: form.minutes.unwrap_or(60), note: form.note };
+            let wish = NewEnrolToken { unit_id: form.unit_id, minutes: form.minutes.unwrap_or(30), note: form.note };
             let units = unit_list(s, &caller.scope)?;
             let (made, problem, status) = match make(s, &caller, &wish) {
                 Ok(made) => (Some(made), String::new(), StatusCode::OK),
