@@ -467,6 +467,10 @@ impl Backstage for Stage {
         self.authority.invite(request, now).map(|i| i.to_string()).map_err(|e| e.to_string())
     }
 
+    fn revoke(&self, agent: AgentId, reason: &str, by: &str, now: Timestamp) -> Result<bool, String> {
+        self.authority.revoke(agent, reason, by, now).map_err(|e| e.to_string())
+    }
+
     fn judged(&self, judgement: warning::Judgement) {
         self.order(Order::Judged(judgement));
     }

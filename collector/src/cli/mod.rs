@@ -97,6 +97,17 @@ pub enum Command {
         #[arg(long, default_value = "")]
         liveness: String,
     },
+    /// End an agent's identity: its link is cut, its certificate is not taken again
+    Revoke {
+        /// Agent id, as `vedette agents` lists it
+        agent: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List units of the register
     Units,
     /// Make a one-use string that enrols one agent of a unit
@@ -288,6 +299,16 @@ async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result
             printer.list(&agents, show::AGENTS);
             let bad = agents.iter().any(|a| a["liveness"] == "silent" || a["ledger_balanced"] == false);
             return Ok(if bad { exit::FOUND } else { exit::DONE });
+        }
+        Command::Revoke { agent, reason, dry_run } => {
+            let path = format!("/api/v1/agents/{}", word(agent)?);
+            let known = client.get(&path, &[]).await?;
+            let now = if *dry_run { known } else { client.post(&format!("{path}/revoke"), &[], &json!({"reason": reason})).await? };
+            let done = if *dry_run { "would be revoked" } else { "revoked" };
+            printer.one(&now, |v, _| {
+                let text = |key: &str| v[key].as_str().unwrap_or("").to_owned();
+                format!("{done}: {} {} ({})\n", text("id"), text("host"), text("unit"))
+            });
         }
         Command::Units => printer.list(&client.pages("/api/v1/units", &[], usize::MAX).await?, show::UNITS),
         Command::EnrolToken { unit, minutes, note } => {

@@ -63,6 +63,13 @@ impl Board {
         entry.revoked = revoked;
     }
 
+    /// This agent's identity has ended.
+    pub fn revoked(&self, agent: AgentId) {
+        if let Some(entry) = self.lock().get_mut(&agent) {
+            entry.revoked = true;
+        }
+    }
+
     /// All links that stand now; an agent not in the list is not connected.
     pub fn links(&self, up: &[(AgentId, String)]) {
         let mut agents = self.lock();

@@ -71,6 +71,8 @@ pub trait Backstage: Send + Sync {
     fn reload(&self) -> api::Reloaded;
     /// Makes a one-use enrolment string for a unit (and stores its hash), valid until `expires`.
     fn enrolment(&self, unit: &str, note: &str, by: &str, now: Timestamp, expires: Timestamp) -> Result<String, String>;
+    /// Ends an agent's identity; false where it had ended already. Its link is cut within five seconds.
+    fn revoke(&self, agent: AgentId, reason: &str, by: &str, now: Timestamp) -> Result<bool, String>;
     /// A person judged an alert: the engine's desk wants to know.
     fn judged(&self, judgement: warning::Judgement);
     /// Links that stand now: agent and the address it speaks from.

@@ -74,6 +74,9 @@ impl Backstage for SampleStage {
     fn enrolment(&self, unit: &str, _note: &str, _by: &str, _now: Timestamp, _expires: Timestamp) -> Result<String, String> {
         Ok(format!("vedette1:collector.example:7444:{}:{}", "7c".repeat(32), unit.len().to_string().repeat(26)))
     }
+    fn revoke(&self, _agent: AgentId, _reason: &str, _by: &str, _now: Timestamp) -> Result<bool, String> {
+        Ok(true)
+    }
     fn judged(&self, judgement: Judgement) {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).push(judgement);
     }

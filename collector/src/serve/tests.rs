@@ -549,3 +549,20 @@ async fn bodies_are_bounded_and_unknown_keys_are_errors() {
     assert_eq!(house.get("/api/v1/alerts?limt=5", &token).await.status, 400);
     assert_eq!(house.get("/api/v1/alerts?limit=5000", &token).await.status, 400);
 }
+
+#[tokio::test]
+async fn an_agent_is_revoked_by_its_own_people_with_a_reason_and_by_nobody_else() {
+    let house = House::new(3);
+    let agent = house.shared.board.list(&crate::store::Scope::units(["bank-1"]), house.shared.now()).remove(0);
+    let path = format!("/api/v1/agents/{}/revoke", agent.id);
+    let lead = house.token(Role::SectorLead, Some(&["bank-1"]));
+    let stranger = house.token(Role::SectorLead, Some(&["grid-1"]));
+    let post = async |token: &str, body: Value| house.call("POST", &path, &[("authorization", token)], body).await;
+    assert_eq!(post(&stranger, json!({"reason": "mine now"})).await.status, 404);
+    assert_eq!(post(&lead, json!({"reason": "  "})).await.status, 422);
+    let done = post(&lead, json!({"reason": "stolen laptop"})).await;
+    assert_eq!((done.status.as_u16(), done.json()["liveness"].as_str().unwrap()), (200, "revoked"), "{}", done.body);
+    let audit = house.get("/api/v1/audit", &house.token(Role::Auditor, None)).await.json();
+    assert_eq!(audit["items"][0]["action"], "agent.revoke");
+    assert_eq!(audit["items"][0]["subject"], agent.id.as_str());
+}

@@ -23,7 +23,7 @@ pub use event::{EventField, EventPage, EventRecord};
 pub use openapi::{document, document_json};
 pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};
-pub use register::{Asset, AssetPage, AssetPut, EnrolToken, NewEnrolToken, Sector, SectorPage, Unit, UnitPage, UnitPut};
+pub use register::{Asset, AssetPage, AssetPut, EnrolToken, NewEnrolToken, Revocation, Sector, SectorPage, Unit, UnitPage, UnitPut};
 pub use role::{Permission, Role};
 pub use route::{Body, Method, Op, Param, ROUTES, Reply, Route, find};
 pub use rule::{Reloaded, Rule, RuleFault, RulePage};

@@ -162,6 +162,7 @@ fn components() -> utoipa::openapi::Components {
         crate::AssetPut,
         crate::NewEnrolToken,
         crate::EnrolToken,
+        crate::Revocation,
         crate::RulePage,
         crate::AuditPage,
         crate::AuditProof,

@@ -74,12 +74,20 @@ pub struct AssetPut {
 pub struct NewEnrolToken {
     /// Unit the agent will belong to.
     pub unit_id: String,
-    /// Minutes it may be used, 1 to 10,080 (a week); 60 if not said.
-    #[serde(default = "hour")]
+    /// Minutes it may be used, 1 to 10,080 (a week); 30 if not said.
+    #[serde(default = "half_an_hour")]
     pub minutes: u32,
     /// What it is for; kept in the audit.
     #[serde(default)]
     pub note: String,
+}
+
+/// Ends an agent's identity for good: its link is cut and its certificate is not taken again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// Why, in words; kept in the audit. 1 to 200 characters.
+    pub reason: String,
 }
 
 /// The string to give to `vedette-agent enrol`; shown once, never stored in clear.
@@ -94,6 +102,6 @@ pub struct EnrolToken {
 const fn one() -> u8 {
     1
 }
-const fn hour() -> u32 {
-    60
+const fn half_an_hour() -> u32 {
+    30
 }

@@ -104,6 +104,7 @@ routes! {
     AgentsList "listAgents" Get "/api/v1/agents" AgentsRead "agents" "Agents with liveness, coverage and ledger"
         [text("liveness", "alive, late, silent, never_seen, revoked"), text("unit", "unit id"), LIMIT, CURSOR] None => Reply::List("AgentPage");
     AgentGet "getAgent" Get "/api/v1/agents/{id}" AgentsRead "agents" "One agent" [] None => Reply::Json("Agent");
+    AgentRevoke "revokeAgent" Post "/api/v1/agents/{id}/revoke" Enrol "agents" "Ends the agent's identity: its link is cut, its certificate is not taken again" [] Some("Revocation") => Reply::Json("Agent");
     SectorsList "listSectors" Get "/api/v1/sectors" RegisterRead "register" "Sectors" [] None => Reply::List("SectorPage");
     UnitsList "listUnits" Get "/api/v1/units" RegisterRead "register" "Units" [] None => Reply::List("UnitPage");
     UnitPut "putUnit" Put "/api/v1/units/{id}" RegisterWrite "register" "Create or replace a unit" [] Some("UnitPut") => Reply::Json("Unit");

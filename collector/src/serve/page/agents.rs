@@ -1,16 +1,17 @@
 //! Agents: alive or not, what each sees and what not, and whether its sums add up.
 
-use api::{Agent, Liveness};
+use api::{Agent, Liveness, Permission};
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use event::AgentId;
+use serde::Deserialize;
 
-use super::Page;
+use super::{Page, SafeForm};
 use crate::serve::gate::Caller;
 use crate::serve::reply::Fail;
-use crate::serve::routes::{App, PathId, agents_in_scope};
+use crate::serve::routes::{App, PathId, agents, agents_in_scope};
 
 /// Rows of the page; a larger fleet is read through the API or by unit.
 const ROWS_MAX: usize = 2_000;
@@ -51,13 +52,37 @@ pub async fn list(State(shared): State<App>, caller: Caller, page: Page) -> Resu
 struct AgentView<'a> {
     page: &'a Page,
     agent: Agent,
+    /// Whether the reader may end this agent's identity.
+    may_revoke: bool,
 }
 
 pub async fn one(State(shared): State<App>, caller: Caller, PathId(id): PathId, page: Page) -> Result<Response, Fail> {
     let id: AgentId = id.parse().map_err(|_| Fail::not_found())?;
     shared.board.links(&shared.backstage.links());
     let agent = shared.board.get(&caller.scope, id, shared.now()).ok_or_else(Fail::not_found)?;
-    Ok(page.answer_ref(StatusCode::OK, &AgentView { page: &page, agent }))
+    Ok(page.answer_ref(
+        StatusCode::OK,
+        &AgentView { page: &page, may_revoke: agent.liveness != Liveness::Revoked && caller.role.may(Permission::Enrol), agent },
+    ))
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RevokeForm {
+    reason: String,
+}
+
+pub async fn revoke(
+    State(shared): State<App>,
+    caller: Caller,
+    PathId(id): PathId,
+    SafeForm(form): SafeForm<RevokeForm>,
+) -> Result<Response, Fail> {
+    shared
+        .work(move |s| {
+            let agent = agents::end(s, &caller, &id, &form.reason)?;
+            Ok(Redirect::to(&format!("/agents/{}", agent.id)).into_response())
+        })
+        .await
 }
 
 /// Statements of one state, counted: `seeing` → 3.

@@ -50,6 +50,13 @@ static PAGES: &[PageRow] = &[
     },
     PageRow { method: "GET", path: "/agents", permission: Permission::AgentsRead, name: "pageAgents", handler: || get(agents::list) },
     PageRow { method: "GET", path: "/agents/{id}", permission: Permission::AgentsRead, name: "pageAgent", handler: || get(agents::one) },
+    PageRow {
+        method: "POST",
+        path: "/agents/{id}/revoke",
+        permission: Permission::Enrol,
+        name: "pageRevoke",
+        handler: || post(agents::revoke),
+    },
     PageRow { method: "GET", path: "/units", permission: Permission::RegisterRead, name: "pageUnits", handler: || get(register::units) },
     PageRow {
         method: "POST",

@@ -1,7 +1,7 @@
 //! Handlers of the rows of `api::ROUTES`. The router is made from the table; `handler` is one exhaustive match, so a row
 //! without a handler does not compile and a handler without a row cannot be reached.
 
-mod agents;
+pub mod agents;
 pub use agents::all as agents_in_scope;
 pub mod alerts;
 mod audit;
@@ -50,6 +50,7 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::EventGet => get(events::one),
         Op::AgentsList => get(agents::list),
         Op::AgentGet => get(agents::one),
+        Op::AgentRevoke => post(agents::revoke),
         Op::SectorsList => get(register::sectors),
         Op::UnitsList => get(register::units),
         Op::UnitPut => put(register::put_unit),
