@@ -564,5 +564,5 @@ async fn an_agent_is_revoked_by_its_own_people_with_a_reason_and_by_nobody_else(
     assert_eq!((done.status.as_u16(), done.json()["liveness"].as_str().unwrap()), (200, "revoked"), "{}", done.body);
     let audit = house.get("/api/v1/audit", &house.token(Role::Auditor, None)).await.json();
     assert_eq!(audit["items"][0]["action"], "agent.revoke");
-    assert_eq!(audit["items"][0]["subject"], agent.id.as_str());
+    assert_eq!(audit["items"][0]["object"], agent.id.as_str());
 }
