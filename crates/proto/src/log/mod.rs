@@ -143,7 +143,8 @@ static FORMATS: &[&Format] = &[
 /// Reads one line. Never panics, whatever the bytes. The class says how precious it is.
 pub fn read(line: &Line<'_>) -> (Class, Event) {
     let text = Value::lossy(line.bytes);
-    let mut event = Event::new(line.received, Kind::LogActivity, 1, LogSource::default());
+    // 99 is OCSF's other: its 1 means that a log was cleared.
+    let mut event = Event::new(line.received, Kind::LogActivity, 99, LogSource::default());
     let whole = text.as_str().unwrap_or_default().to_owned();
     event.body.set(field::RAW_DATA, text);
 
