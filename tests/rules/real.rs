@@ -34,13 +34,13 @@ const QUIET: &[&str] = &[
 ];
 
 /// Label of the laboratory capture, rule that must name it, who did it, and by when: seconds after the attack's end (most are named
-/// while they run; a UDP probe counts as unanswered only when its flow times out after 30 s).
+/// while they run; a UDP probe counts as unanswered a second after it).
 const LAB: &[(&str, &str, &str, i64)] = &[
     ("arp_sweep", "arp_sweep", "10.66.0.66", 1),
     ("port_scan_syn", "port_scan_vertical", "10.66.0.66", 1),
     ("port_scan_connect_slow", "port_scan_vertical", "10.66.0.66", 1),
     ("port_scan_sX", "stealth_scan", "10.66.0.66", 1),
-    ("port_scan_udp", "udp_port_scan", "10.66.0.66", 31),
+    ("port_scan_udp", "udp_port_scan", "10.66.0.66", 2),
     ("ssh_brute_force", "ssh_connections_many", "10.66.0.66", 1),
     ("arp_spoof", "arp_takeover", "", 1),
     ("syn_flood", "syn_flood", "", 1),

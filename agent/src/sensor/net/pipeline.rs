@@ -1,8 +1,8 @@
 //! Frames in, events out: where `packet` (flows) and `proto` (protocols) meet. Live capture, replay and simulation all come
 //! through `Pipeline::frame`; it reads no clock and does no I/O, and the same frames give the same events, always.
 //!
-//! - A TCP attempt is told at once when it is accepted (`open`), refused (`refuse`) or unanswered for a second (`fail`); the
-//!   rest of a flow is told at its end, or every `active_ns` while it goes on. Traffic counts of a flow's records add up to
+//! - A TCP attempt is told at once when it is accepted (`open`), refused (`refuse`) or unanswered for a second (`fail`, also for
+//!   a first datagram to one host); the rest of a flow is told at its end, or every `active_ns` while it goes on. Traffic counts of a flow's records add up to
 //!   the flow: each record carries what was counted since the one before it (`open` carries none).
 //! - Records past `records_per_second` of packet time, and anomalies past a few of one name, are counted instead of told
 //!   (`flow_records_sampled`, `count`), so that a flood in the network is not a flood of events.
@@ -359,7 +359,7 @@ impl Observer<Session> for Voice<'_, '_> {
             Report::Ended(reason) => {
                 session.end(at, &mut OfFlow { voice: self, flow });
                 // A refused or unanswered attempt has been told; only what came after it is new.
-                let attempt_only = flow.half_open() || flow.state() == "REJ";
+                let attempt_only = flow.waits_for_answer() || flow.state() == "REJ";
                 let nothing_new = flow.unreported(Side::Originator).packets + flow.unreported(Side::Responder).packets == 0;
                 if attempt_only && nothing_new {
                     return;

@@ -106,6 +106,21 @@ fn attempts_are_told_once_each_and_in_time() {
 }
 
 #[test]
+fn a_datagram_nobody_answers_is_told_in_time_and_once() {
+    let mut b = Bench::new(PipelineConfig::default());
+    b.frame(0, &udp("10.0.0.1:4000", "10.0.0.2:161", b"?"));
+    b.frame(5, &udp("10.0.0.1:4001", "10.0.0.2:7", b"?"));
+    b.frame(6, &udp("10.0.0.2:7", "10.0.0.1:4001", b"?"));
+    b.pipeline.tick(Timestamp::from_ms(1002), &mut |class, event| b.seen.push((class, event)));
+    assert_eq!(b.services(), ["normal flow/4"]);
+    let told = &b.seen[0].1;
+    assert_eq!((told.text(field::CONN_STATE), told.text(field::DST_PORT), told.time.ms()), ("S0".into(), "161".into(), 1000));
+    b.flush();
+    assert_eq!(b.services(), ["normal flow/4", "bulk flow/6"], "nothing new came of the first, the second was answered");
+    assert_eq!((b.seen[1].1.text(field::CONN_STATE), b.seen[1].1.text(field::DST_PORT)), ("SF".into(), "7".into()));
+}
+
+#[test]
 fn a_flood_is_sampled_and_the_rest_counted() {
     let mut b = Bench::new(PipelineConfig { records_per_second: 10, ..PipelineConfig::default() });
     for n in 0..1000u32 {

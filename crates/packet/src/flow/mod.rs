@@ -47,7 +47,7 @@ pub enum Report {
     Opened,
     /// A TCP attempt was refused (RST to SYN).
     Refused,
-    /// A TCP attempt had no answer for `attempt_wait`.
+    /// A TCP attempt, or a first datagram to one host, had no answer for `attempt_wait`.
     Unanswered,
     /// The flow goes on; `active_timeout` has passed since the last report.
     Active,
@@ -233,6 +233,21 @@ impl Flow {
     /// True while a TCP attempt waits for its answer.
     pub fn half_open(&self) -> bool {
         self.protocol == 6 && self.sides[0].syn && !self.answered
+    }
+
+    /// True while datagrams went to one host and nothing came back. Groups and everybody (multicast, broadcast) answer from addresses of
+    /// their own, if at all.
+    pub fn unheard(&self) -> bool {
+        let one_host = match self.responder.0 {
+            IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
+            IpAddr::V6(ip) => !ip.is_multicast(),
+        };
+        self.protocol == 17 && self.has_ports() && one_host && self.sides[0].count.packets > 0 && self.sides[1].count.packets == 0
+    }
+
+    /// True while an attempt to reach a service has no answer: `half_open` or `unheard`.
+    pub fn waits_for_answer(&self) -> bool {
+        self.half_open() || self.unheard()
     }
 
     fn closed(&self) -> bool {

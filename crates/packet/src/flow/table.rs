@@ -25,7 +25,7 @@ pub struct FlowConfig {
     pub stream_bytes: u32,
     /// Bytes of all directions together that may wait for a hole to be filled.
     pub hold_bytes_max: usize,
-    /// A TCP attempt without an answer for so long is reported as unanswered.
+    /// A TCP attempt or a first datagram without an answer for so long is reported as unanswered.
     pub attempt_wait_ns: i64,
     pub idle_half_open_ns: i64,
     pub idle_tcp_ns: i64,
@@ -343,6 +343,7 @@ impl<D: Default> FlowTable<D> {
             }
             Transport::Udp(udp) => {
                 flow.history.add(side, b'd');
+                next.wake = flow.unheard() && !flow.outcome_said;
                 flow.sides[side as usize].payload += udp.payload.len() as u64;
                 if !flow.stopped && !udp.payload.is_empty() {
                     let want = observer.datagram(flow, &mut slot.data, side, udp.payload, frame.time);
@@ -379,10 +380,10 @@ impl<D: Default> FlowTable<D> {
         }
         let flow = &mut slot.flow;
         flow.wake_set = false;
+        if flow.waits_for_answer() && !flow.outcome_said {
+            say(flow, &mut slot.data, Report::Unanswered, at, observer);
+        }
         if flow.half_open() {
-            if !flow.outcome_said {
-                say(flow, &mut slot.data, Report::Unanswered, at, observer);
-            }
             return;
         }
         if std::mem::take(&mut flow.wake_asked) && observer.wake(flow, &mut slot.data, at) == Want::Wake {
@@ -424,7 +425,7 @@ impl<D: Default> FlowTable<D> {
                 }
             }
         }
-        if flow.half_open() && !flow.outcome_said {
+        if flow.waits_for_answer() && !flow.outcome_said {
             say(flow, data, Report::Unanswered, at, observer);
         }
         say(flow, data, Report::Ended(reason), at, observer);

@@ -160,6 +160,39 @@ fn a_quiet_udp_flow_ends_and_wakes_come_on_time() {
 }
 
 #[test]
+fn a_datagram_without_an_answer_is_told_after_a_second_and_once() {
+    let mut b = Bench::new(FlowConfig::default());
+    b.frame(0, 0, &eth_udp("10.0.0.1:5000", "10.0.0.2:161", b""));
+    b.frame(10, 0, &eth_udp("10.0.0.1:5001", "10.0.0.2:162", b""));
+    b.frame(20, 0, &eth_udp("10.0.0.2:162", "10.0.0.1:5001", b""));
+    // Nobody in particular is asked.
+    b.frame(30, 0, &eth_udp("10.0.0.1:5002", "239.255.255.250:1900", b""));
+    b.frame(40, 0, &eth_udp("10.0.0.1:5003", "255.255.255.255:67", b""));
+    b.table.advance(Timestamp::from_ms(999), &mut b.log);
+    assert_eq!(b.said(), "");
+    b.table.advance(Timestamp::from_ms(1500), &mut b.log);
+    assert_eq!(b.said(), "5000 unanswered S0 D 1+0\n");
+    b.frame(2_000, 0, &eth_udp("10.0.0.1:5000", "10.0.0.2:161", b""));
+    b.frame(2_100, 0, &eth_udp("10.0.0.2:161", "10.0.0.1:5000", b""));
+    b.table.advance(Timestamp::from_ms(4_000), &mut b.log);
+    assert_eq!(b.said(), "");
+    b.frame(4_100, 0, &eth_udp("10.0.0.1:5004", "10.0.0.2:163", b""));
+    let said = b.flush();
+    let ends: Vec<_> = said.lines().collect();
+    assert_eq!(
+        ends,
+        [
+            "5001 end end SF Dd 1+1",
+            "5002 end end S0 D 1+0",
+            "5003 end end S0 D 1+0",
+            "5000 end end SF Dd 1+1",
+            "5004 unanswered S0 D 1+0",
+            "5004 end end S0 D 0+0",
+        ]
+    );
+}
+
+#[test]
 fn a_long_flow_is_reported_on_its_way_and_the_parts_add_up() {
     let mut b = Bench::new(FlowConfig { idle_udp_ns: 1000 * event::SECOND_NS, ..FlowConfig::default() });
     for n in 0..8 {
@@ -167,7 +200,7 @@ fn a_long_flow_is_reported_on_its_way_and_the_parts_add_up() {
     }
     let said = b.flush();
     let records: Vec<_> = said.lines().filter(|l| !l.contains("wake")).collect();
-    assert_eq!(records, ["5000 active S0 D 5+0", "5000 end end S0 D 3+0"]);
+    assert_eq!(records, ["5000 unanswered S0 D 1+0", "5000 active S0 D 4+0", "5000 end end S0 D 3+0"]);
 }
 
 #[test]
