@@ -167,6 +167,7 @@ pub struct Hub {
     metrics: Metrics,
     seen: Counters,
     lost: Counters,
+    counts: Counters,
     faults: Counters,
     states: Gauges,
     hostname: String,
@@ -201,6 +202,7 @@ impl Hub {
                 "observations that are gone; declared to the collector",
                 &["sensor", "reason"],
             ),
+            counts: metrics.counters("sensor", "notes", "what a sensor counts of its own, by word", &["sensor", "what"]),
             faults: metrics.counters("sensor", "faults", "sensors that ended by an error or a panic", &["sensor"]),
             states: metrics.gauges("sensor", "subjects", "interfaces, files and folders by what is seen of them", &["sensor", "state"]),
             metrics,
@@ -475,6 +477,10 @@ impl Output for Intake {
     fn lost(&mut self, class: Class, count: u64, reason: &'static str) {
         self.hub.lost.with(&[self.sensor, reason]).add(count);
         self.group.lost(class, count, reason);
+    }
+
+    fn count(&mut self, what: &'static str, count: u64) {
+        self.hub.counts.with(&[self.sensor, what]).add(count);
     }
 
     fn agent(&self) -> Option<&dyn AgentView> {

@@ -163,6 +163,7 @@ impl Road {
         let mut line = Vec::new();
         let (mut number, mut unreadable, mut long) = (0u64, 0u64, 0u64);
         let mut first = String::new();
+        let mut sessions = proto::log::Reader::new();
         loop {
             line.clear();
             let read = reader
@@ -195,7 +196,7 @@ impl Road {
                 }
             } else {
                 let line = proto::log::Line { bytes: text, received, utc_offset_secs: 0, format: args.format.as_deref() };
-                let (class, event) = proto::log::read(&line);
+                let (class, event) = sessions.read(&line);
                 self.push(class, event);
             }
         }

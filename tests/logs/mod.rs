@@ -7,13 +7,14 @@ mod crowdsec;
 mod elastic;
 mod fail2ban;
 mod loghub;
+mod sessions;
 mod syslog_ng;
 mod wazuh;
 
 use std::collections::BTreeMap;
 
 use event::{Event, Field, Timestamp, field};
-use proto::log::{Line, read};
+use proto::log::{Line, Reader};
 
 /// JSON lines of a recorded file, `.gz` or plain.
 fn rows(path: &std::path::Path) -> Vec<serde_json::Value> {
@@ -38,9 +39,9 @@ fn bytes(row: &serde_json::Value) -> Vec<u8> {
     }
 }
 
-/// One line, read at a reference time in UTC.
+/// One line, read at a reference time in UTC, by a reader that has read nothing before: these data hold single lines.
 fn event(bytes: &[u8], reference: i64) -> Event {
-    read(&Line { bytes, received: Timestamp::from_secs(reference), utc_offset_secs: 0, format: None }).1
+    Reader::new().read(&Line { bytes, received: Timestamp::from_secs(reference), utc_offset_secs: 0, format: None }).1
 }
 
 fn verbose() -> bool {

@@ -147,12 +147,13 @@ fn events_of_log_lines() -> Result<()> {
     ];
     for source in sources {
         let Some(path) = tests::data(source) else { continue };
+        let mut reader = proto::log::Reader::new();
         for row in unpacked(&path)?.lines() {
             let row: Value = serde_json::from_str(row)?;
             let Some(input) = row["input"].as_str() else { continue };
             let bytes = input.as_bytes();
             let line = proto::log::Line { bytes, received: Timestamp::from_secs(1_124_013_600), utc_offset_secs: 0, format: None };
-            let (_, mut event) = proto::log::read(&line);
+            let (_, mut event) = reader.read(&line);
             event.body.set(event::field::LOG_PATH, "/var/log/test.log");
             tally.event(&schema, &event);
         }

@@ -1,27 +1,29 @@
-//! `explain`: how a log line is understood, field by field.
+//! `explain`: how log lines are understood, field by field, in their order: a line may be completed by earlier ones of its session.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use event::Event;
+use proto::log::Reader;
 use std::io::BufRead;
 
 use super::{Exit, say};
 use crate::clock;
 
 pub(super) fn run(line: Option<&str>, format: Option<&str>) -> Exit {
+    let mut reader = Reader::new();
     match line {
-        Some(line) => explain(line.as_bytes(), format),
+        Some(line) => explain(&mut reader, line.as_bytes(), format),
         None => {
             for line in std::io::stdin().lock().split(b'\n').map_while(Result::ok) {
-                explain(&line, format);
+                explain(&mut reader, &line, format);
             }
         }
     }
     Exit::Ok
 }
 
-fn explain(bytes: &[u8], format: Option<&str>) {
+fn explain(reader: &mut Reader, bytes: &[u8], format: Option<&str>) {
     let line = proto::log::Line { bytes, received: clock::now(), utc_offset_secs: 0, format };
-    let (class, event) = proto::log::read(&line);
+    let (class, event) = reader.read(&line);
     say(&table(&event, class.name()).to_string());
 }
 

@@ -138,6 +138,7 @@ fn lines<W: Write>(mut file: Box<dyn BufRead>, look: &Look<'_>, printer: &mut Pr
     let mut offset = 0u64;
     let mut line = Vec::new();
     let mut cut = 0u64;
+    let mut reader = proto::log::Reader::new();
     loop {
         line.clear();
         let read = (&mut file).take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)?;
@@ -156,7 +157,7 @@ fn lines<W: Write>(mut file: Box<dyn BufRead>, look: &Look<'_>, printer: &mut Pr
         if !text.is_empty() {
             let given =
                 proto::log::Line { bytes: text, received: look.received, utc_offset_secs: look.utc_offset_secs, format: look.format };
-            let (class, mut event) = proto::log::read(&given);
+            let (class, mut event) = reader.read(&given);
             event.body.set(field::LOG_PATH, look.path.to_string_lossy());
             event.body.set(field::LOG_OFFSET, start);
             printer.event(class, event);
@@ -214,6 +215,15 @@ mod tests {
         let out = replayed(b"one\r\n\ntwo\n\xff\x00three");
         assert_eq!(out.len(), 3);
         assert!(out[1].contains("\"log.offset\":6") && out[1].contains("-2\""), "{}", out[1]);
+    }
+
+    #[test]
+    fn a_failure_has_the_address_its_session_named_before() {
+        let out = replayed(
+            b"Nov 23 11:00:00 h sshd[7]: Connection from 192.0.2.9 port 4000 on 192.0.2.1 port 22\n\
+              Nov 23 11:00:02 h sshd[7]: Disconnecting: Too many authentication failures for git [preauth]\n",
+        );
+        assert!(out[1].contains("192.0.2.9") && out[1].contains("4000"), "{}", out[1]);
     }
 
     #[test]

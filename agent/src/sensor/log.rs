@@ -12,6 +12,7 @@ mod tests;
 use event::{Class, Field, Timestamp, Value, field};
 use notify::event::ModifyKind;
 use notify::{EventKind, RecursiveMode, Watcher};
+use proto::log::{Reader, Sessions};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -160,6 +161,9 @@ struct LogSensor {
     follower: Follower<HostFiles>,
     hostname: String,
     bell: Bell,
+    /// What the sessions of all files said before; a key holds host, program and process, so files do not mix.
+    reader: Reader,
+    told: Told,
     lines: u64,
     eager_at: Option<Timestamp>,
 }
@@ -181,6 +185,8 @@ impl LogSensor {
             follower: Follower::new(HostFiles, rules, &host.checkpoints),
             hostname: host.hostname.clone(),
             bell,
+            reader: Reader::new(),
+            told: Told::default(),
             config,
             lines: 0,
             eager_at: None,
@@ -203,9 +209,11 @@ impl Sensor for LogSensor {
             utc_offset_secs: utc_offset(now),
             hostname: &self.hostname,
             formats: &self.config.format,
+            reader: &mut self.reader,
             lines: &mut self.lines,
         };
         let more = self.follower.step(now, &mut sink);
+        self.told.tell(self.reader.sessions(), out);
         if more {
             return Ok(());
         }
@@ -261,9 +269,30 @@ impl Sensor for LogSensor {
             utc_offset_secs: utc_offset(now),
             hostname: &self.hostname,
             formats: &self.config.format,
+            reader: &mut self.reader,
             lines: &mut self.lines,
         };
         self.follower.step(now, &mut sink);
+        self.told.tell(self.reader.sessions(), out);
+    }
+}
+
+/// What of the sessions' counts was handed on already.
+#[derive(Default)]
+struct Told {
+    filled: u64,
+    forgotten: u64,
+}
+
+impl Told {
+    fn tell(&mut self, sessions: &Sessions, out: &mut dyn Output) {
+        let (filled, forgotten) = (sessions.filled(), sessions.evicted());
+        for (what, now, before) in [("session_completed", filled, self.filled), ("session_forgotten", forgotten, self.forgotten)] {
+            if now > before {
+                out.count(what, now - before);
+            }
+        }
+        *self = Self { filled, forgotten };
     }
 }
 
@@ -274,6 +303,7 @@ struct Lines<'a> {
     utc_offset_secs: i32,
     hostname: &'a str,
     formats: &'a [FormatRule],
+    reader: &'a mut Reader,
     lines: &'a mut u64,
 }
 
@@ -281,7 +311,7 @@ impl Sink for Lines<'_> {
     fn line(&mut self, path: &Path, line: &LineAt<'_>) {
         let format = self.formats.iter().find(|f| glob::path_matches(&f.path, path)).map(|f| f.name.as_str());
         let (class, mut event) =
-            proto::log::read(&proto::log::Line { bytes: line.bytes, received: self.now, utc_offset_secs: self.utc_offset_secs, format });
+            self.reader.read(&proto::log::Line { bytes: line.bytes, received: self.now, utc_offset_secs: self.utc_offset_secs, format });
         event.observed = self.now;
         if event.get(field::RAW_DATA).is_none() {
             event.body.set(field::RAW_DATA, Value::lossy(line.bytes));

@@ -49,6 +49,8 @@ pub trait Output {
     fn checkpoint(&mut self, key: &str, value: &[u8]);
     /// Observations that are gone, with a fixed reason word (`kernel_drop`, `line_too_long`, `watch_overflow`, …): counted, declared, never silent.
     fn lost(&mut self, class: Class, count: u64, reason: &'static str);
+    /// A count of the sensor's own that is worth a metric, by a fixed word; what it counts is no event and not lost.
+    fn count(&mut self, _what: &'static str, _count: u64) {}
     /// The agent as a whole, for the one sensor that reports on it. `None` where there is no agent around (replay, tests).
     fn agent(&self) -> Option<&dyn AgentView> {
         None

@@ -55,12 +55,13 @@ async fn play(server: &str, token: &str, state: &Path) -> Result<()> {
     }
     anyhow::ensure!(!city.is_empty(), "the register has no units to play; see config/register.toml");
     eprintln!("demo: {} hosts, one story every {STORY_SECS} s", city.len());
+    let mut readers: Vec<_> = lanes.iter().map(|_| proto::log::Reader::new()).collect();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     for second in 0.. {
         tick.tick().await;
         let now = clock::now();
-        for (n, lane) in lanes.iter().enumerate() {
-            let mut events = story::second(&city, n, second, now);
+        for (n, (lane, reader)) in lanes.iter().zip(&mut readers).enumerate() {
+            let mut events = story::second(&city, n, second, now, reader);
             if second % 5 == 0 {
                 events.push((Class::Critical, heartbeat(&city[n], lane, now)));
             }

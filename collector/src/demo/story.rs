@@ -1,12 +1,12 @@
 //! What happens in the demo city: an ordinary day on every host, and one attack that walks from sector to sector, again and again.
 //!
-//! Pure: a host number and a second of the story give events. Log-borne events go through `proto::log` as real lines do. Every
+//! Pure: a host number, a second of the story and what the host's log reader remembers give events. Lines go through `proto::log` as real ones do. Every
 //! address is from the documentation and benchmarking ranges (RFC 5737, RFC 2544), so nothing points at anybody.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use event::{Class, Event, Kind, LogSource, Timestamp, field};
-use proto::log::{Line, read};
+use proto::log::{Line, Reader};
 
 /// Where the attacks come from.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66));
@@ -25,11 +25,11 @@ pub struct Host {
 }
 
 /// What one host sees in one second of the story. `n` is its place in `city`; `second` counts from the start of the demo.
-pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp) -> Vec<(Class, Event)> {
+pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp, reader: &mut Reader) -> Vec<(Class, Event)> {
     let Some(host) = city.get(n) else { return Vec::new() };
     let mut out = Vec::new();
-    ordinary(host, n, second, now, &mut out);
-    attack(city, host, n, second.rem_euclid(STORY_SECS), now, &mut out);
+    ordinary(host, n, second, now, reader, &mut out);
+    attack(city, host, n, second.rem_euclid(STORY_SECS), now, reader, &mut out);
     for (_, event) in &mut out {
         event.body.set(field::DEVICE_HOSTNAME, host.name.as_str());
         event.body.set(field::DEVICE_IP, IpAddr::V4(host.ip));
@@ -38,7 +38,7 @@ pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp) -> Vec<(Clas
 }
 
 /// A little of everything, by a fixed pattern rather than by chance: the demo is the same each time.
-fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, out: &mut Vec<(Class, Event)>) {
+fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, reader: &mut Reader, out: &mut Vec<(Class, Event)>) {
     let step = second + n as i64 * 7;
     if step % 3 == 0 {
         let peer = Ipv4Addr::new(198, 18, (n % 200) as u8, (step % 200) as u8 + 1);
@@ -52,6 +52,7 @@ fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, out: &mut Vec<(C
             now,
             &format!("198.18.{}.9 - - [{}] \"GET /index.html HTTP/1.1\" 200 512 \"-\" \"Mozilla/5.0\"", n % 200, clf(now)),
             host,
+            reader,
         ));
     }
     if step % 60 == 0 {
@@ -59,15 +60,16 @@ fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, out: &mut Vec<(C
             now,
             &format!("sshd[811]: Accepted publickey for ops from 198.18.0.7 port 50{:03} ssh2: ED25519 SHA256:demo", step % 1000),
             host,
+            reader,
         ));
     }
     if step % 90 == 0 {
-        out.push(line(now, "CRON[912]: (root) CMD (/usr/lib/sysstat/sa1 1 1)", host));
+        out.push(line(now, "CRON[912]: (root) CMD (/usr/lib/sysstat/sa1 1 1)", host, reader));
     }
 }
 
 /// The attack, second by second. Hosts 0, 1, 2 … stand in the order of the register, three units a sector.
-fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, out: &mut Vec<(Class, Event)>) {
+fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, reader: &mut Reader, out: &mut Vec<(Class, Event)>) {
     // 10–40 s: the same source sweeps one host of every unit.
     if (10..40).contains(&at) && n.is_multiple_of(2) {
         for k in 0..6u16 {
@@ -78,15 +80,20 @@ fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, out: &m
     // 50–80 s: password guessing against the first host, which ends in a log-on.
     if n == 0 && (50..80).contains(&at) {
         let user = ["root", "admin", "oracle", "ops"][at as usize % 4];
-        out.push(line(now, &format!("sshd[4{at}]: Failed password for {user} from {ATTACKER} port 4{at}00 ssh2"), host));
+        out.push(line(now, &format!("sshd[4{at}]: Failed password for {user} from {ATTACKER} port 4{at}00 ssh2"), host, reader));
     }
     if n == 0 && at == 82 {
-        out.push(line(now, &format!("sshd[482]: Accepted password for ops from {ATTACKER} port 48200 ssh2"), host));
+        out.push(line(now, &format!("sshd[482]: Accepted password for ops from {ATTACKER} port 48200 ssh2"), host, reader));
     }
     // 90 s: it makes itself at home.
     if n == 0 && at == 90 {
-        out.push(line(now, "useradd[990]: new user: name=support, UID=0, GID=0, home=/root, shell=/bin/bash, from=/dev/pts/1", host));
-        out.push(line(now, "sudo:      ops : TTY=pts/1 ; PWD=/home/ops ; USER=root ; COMMAND=/bin/bash", host));
+        out.push(line(
+            now,
+            "useradd[990]: new user: name=support, UID=0, GID=0, home=/root, shell=/bin/bash, from=/dev/pts/1",
+            host,
+            reader,
+        ));
+        out.push(line(now, "sudo:      ops : TTY=pts/1 ; PWD=/home/ops ; USER=root ; COMMAND=/bin/bash", host, reader));
     }
     // 100–130 s: from the bank towards the others.
     if let Some(first) = city.first()
@@ -110,18 +117,18 @@ fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, out: &m
             "/cgi-bin/.%2e/.%2e/bin/sh",
             "/wp-login.php",
         ][at as usize % 4];
-        out.push(line(now, &format!("{ATTACKER} - - [{}] \"GET {path} HTTP/1.1\" 404 153 \"-\" \"sqlmap/1.8\"", clf(now)), host));
+        out.push(line(now, &format!("{ATTACKER} - - [{}] \"GET {path} HTTP/1.1\" 404 153 \"-\" \"sqlmap/1.8\"", clf(now)), host, reader));
     }
     // 210–240 s: one account is tried in many units.
     if n.is_multiple_of(2) && (210..240).contains(&at) && at % 3 == 0 {
-        out.push(line(now, &format!("sshd[5{at}]: Failed password for backup from 203.0.113.77 port 5{at}0 ssh2"), host));
+        out.push(line(now, &format!("sshd[5{at}]: Failed password for backup from 203.0.113.77 port 5{at}0 ssh2"), host, reader));
     }
 }
 
-fn line(now: Timestamp, text: &str, host: &Host) -> (Class, Event) {
+fn line(now: Timestamp, text: &str, host: &Host, reader: &mut Reader) -> (Class, Event) {
     let full =
         if text.starts_with(|c: char| c.is_ascii_digit()) { text.to_owned() } else { format!("{} {} {text}", stamp(now), host.name) };
-    let (class, mut event) = read(&Line { bytes: full.as_bytes(), received: now, utc_offset_secs: 0, format: None });
+    let (class, mut event) = reader.read(&Line { bytes: full.as_bytes(), received: now, utc_offset_secs: 0, format: None });
     event.body.set(field::LOG_PATH, "/var/log/auth.log");
     (class, event)
 }
@@ -179,7 +186,9 @@ mod tests {
             .map(|n| Host { name: format!("h{n}"), unit: format!("u{n}"), sector: "finance".into(), ip: Ipv4Addr::new(192, 0, 2, n + 1) })
             .collect();
         let now = Timestamp::parse_rfc3339("2026-11-23T08:00:00Z").expect("a time");
-        let all = |second: i64| -> Vec<(Class, Event)> { (0..city.len()).flat_map(|n| super::second(&city, n, second, now)).collect() };
+        let all = |second: i64| -> Vec<(Class, Event)> {
+            (0..city.len()).flat_map(|n| super::second(&city, n, second, now, &mut Reader::new())).collect()
+        };
         assert_eq!(all(60), all(60));
         assert!(
             all(60)
