@@ -105,6 +105,7 @@ impl<D: Disk> Spool<D> {
         };
         let record_max = HEAD_BYTES + self.config.payload_bytes_max as usize + record::REASON_BYTES_MAX;
         let mut chunk = Vec::new();
+        let mut jumped = false;
         while reader.seq < upto && out.len() < RECORDS_MAX && (out.is_empty() || *bytes < bytes_max) {
             // Enough for what is wanted and one longest record, so that a record that does not fit in here is a damaged one.
             let want = (bytes_max.saturating_sub(*bytes).min(1 << 20) + record_max) as u64;
@@ -120,6 +121,7 @@ impl<D: Disk> Spool<D> {
                 }
             };
             if !found {
+                jumped = true;
                 reader.seq = self.missing(n, index, reader.seq, upto, next, out, segment_last);
                 break;
             }
@@ -161,8 +163,10 @@ impl<D: Disk> Spool<D> {
         let read = reader.seq.max(next - 1);
         let lane = &mut self.lanes[n];
         lane.unreadable = (0, 0);
+        // At the end of the active segment it waits for what comes, so that sending each commit does not read the segment from its start.
         // A reader that jumped over damage at the end has no offset to go on from.
-        if reader.seq < segment_last {
+        let more_may_come = lane.active.is_some() && lane.segments.back().is_some_and(|s| s.index == index);
+        if reader.seq < segment_last || (more_may_come && !jumped) {
             lane.reader = Some(reader);
         }
         Ok(read)

@@ -50,6 +50,7 @@ struct Inner {
     faults: Faults,
     life: u64,
     syncs: u64,
+    read_bytes: u64,
 }
 
 /// A handle; clones are the same disk.
@@ -143,6 +144,7 @@ impl SimDisk {
             faults: Faults::default(),
             life: 0,
             syncs: 0,
+            read_bytes: 0,
         };
         Self { inner: Arc::new(Mutex::new(inner)), life: 0 }
     }
@@ -169,6 +171,10 @@ impl SimDisk {
     /// Syncs of files so far.
     pub fn syncs(&self) -> u64 {
         self.lock().syncs
+    }
+    /// Bytes read from files so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.lock().read_bytes
     }
 
     /// Power is cut. Older handles are dead; the one returned is the machine after the restart.
@@ -260,6 +266,7 @@ impl Disk for SimDisk {
         let bytes = inner.inodes.get(file.0).and_then(|i| i.live.get(offset as usize..)).unwrap_or_default();
         let len = bytes.len().min(buf.len());
         buf[..len].copy_from_slice(&bytes[..len]);
+        inner.read_bytes += len as u64;
         Ok(len)
     }
 

@@ -428,3 +428,21 @@ fn a_failing_disk_loses_nothing_that_was_committed() {
 fn flipped_bits_cost_their_own_records_and_are_declared() {
     run("flips", Damage::Anything, 60, 600);
 }
+
+#[test]
+fn sending_each_commit_reads_its_bytes_once() {
+    let disk = SimDisk::new(1);
+    let mut spool = Spool::open(disk.clone(), Config::sized(8 << 20), 0).unwrap().0;
+    let before = disk.read_bytes();
+    let mut mark = Position::START;
+    for n in 0..2_000u64 {
+        spool.append(1, 0, &[7; 200]).unwrap();
+        spool.commit().unwrap();
+        let records = spool.read(1, mark, 64 * 1024).unwrap();
+        assert_eq!(records.len(), 1, "commit {n}");
+        mark = records[0].position();
+        spool.acknowledge(1, mark);
+    }
+    let read = disk.read_bytes() - before;
+    assert!(read < 2_000 * 400, "{read} bytes were read for 400,000 of payload");
+}
