@@ -137,16 +137,19 @@ impl HostSensor {
         }
     }
 
-    fn step(&mut self, now: Timestamp, out: &mut dyn Output) {
+    /// True if anything was told.
+    fn step(&mut self, now: Timestamp, out: &mut dyn Output) -> bool {
+        let mut told = false;
         if self.identity.is_none() || now.since(self.identity_at) >= IDENTITY_NS || now < self.identity_at {
             self.identity_at = now;
             let identity = (self.read_identity)();
             if self.identity.as_ref() != Some(&identity) {
                 out.event(Class::Critical, identity_event(&identity, now));
                 self.identity = Some(identity);
+                told = true;
             }
         }
-        self.state_coverage(now, out);
+        told |= self.state_coverage(now, out);
         let due = self.beat_at.is_none_or(|at| now.since(at) >= self.config.heartbeat.as_ns() || now < at);
         if due {
             let word = if self.beat_at.is_none() { "started" } else { "running" };
@@ -155,6 +158,7 @@ impl HostSensor {
             self.beat_at = Some(next.filter(|n| now.since(*n) < self.config.heartbeat.as_ns() && *n <= now).unwrap_or(now));
             out.event(Class::Critical, self.heartbeat(now, word, out));
         }
+        told || due
     }
 
     fn heartbeat(&self, now: Timestamp, word: &'static str, out: &dyn Output) -> Event {
@@ -193,8 +197,8 @@ impl HostSensor {
         event
     }
 
-    fn state_coverage(&mut self, now: Timestamp, out: &mut dyn Output) {
-        let Some(mut rows) = out.agent().map(|agent| agent.coverage()) else { return };
+    fn state_coverage(&mut self, now: Timestamp, out: &mut dyn Output) -> bool {
+        let Some(mut rows) = out.agent().map(|agent| agent.coverage()) else { return false };
         let all = self.coverage_at.is_none_or(|at| now.since(at) >= self.config.coverage.as_ns() || now < at);
         if all {
             self.coverage_at = Some(now);
@@ -204,25 +208,31 @@ impl HostSensor {
             let reason = format!("more than {COVERAGE_MAX} subjects; the rest is not stated");
             rows.push(Coverage { sensor: "host", subject: "coverage".to_owned(), state: CoverageState::Partial, reason });
         }
-        let mut stated = BTreeMap::new();
+        let (mut stated, mut told) = (BTreeMap::new(), false);
         for row in rows {
             let key = (row.sensor, row.subject);
             let value = (row.state, row.reason);
             if all || self.stated.get(&key) != Some(&value) {
                 out.event(Class::Critical, coverage_event(&self.hostname, key.0, &key.1, value.0, &value.1, now));
+                told = true;
             }
             stated.insert(key, value);
         }
         for (key, _) in self.stated.iter().filter(|(key, _)| !stated.contains_key(*key)) {
             out.event(Class::Critical, coverage_event(&self.hostname, key.0, &key.1, CoverageState::Off, "no longer watched", now));
+            told = true;
         }
         self.stated = stated;
+        told
     }
 }
 
 impl Sensor for HostSensor {
     fn poll(&mut self, now: Timestamp, wait: Duration, out: &mut dyn Output) -> Result<(), SensorError> {
-        self.step(now, out);
+        if self.step(now, out) {
+            // What was told is handed on before the wait, not after it.
+            return Ok(());
+        }
         let next = self.beat_at.map_or(0, |at| self.config.heartbeat.as_ns() - now.since(at)).max(0);
         let _ = self.never.recv_timeout(wait.min(Duration::from_nanos(next.unsigned_abs())));
         Ok(())

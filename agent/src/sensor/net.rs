@@ -351,7 +351,15 @@ impl Sensor for NetSensor {
         if !self.drain(out) {
             // Nothing waits: let the timers run, then wait for a packet.
             let hostname = self.hostname.as_str();
-            self.pipeline.tick(now.minus_ns(SLACK_NS), &mut |class, event| out.event(class, of_host(event, hostname)));
+            let mut told = false;
+            self.pipeline.tick(now.minus_ns(SLACK_NS), &mut |class, event| {
+                told = true;
+                out.event(class, of_host(event, hostname));
+            });
+            if told {
+                // Handed on before the wait, not after it.
+                return Ok(());
+            }
             let sources: Vec<i32> = self.ports.iter().filter_map(|p| p.source.descriptor()).collect();
             // A source without a descriptor waits by itself while it is drained.
             if sources.len() == self.ports.len() {
