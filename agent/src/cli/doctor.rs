@@ -83,13 +83,17 @@ fn rights(report: &mut Report) {
         let few: Vec<&str> = excess.iter().take(4).map(String::as_str).collect();
         report.note(
             "rights",
-            &format!("{} rights it has no use for ({}, …); the agent does not drop them itself: {unit}", excess.len(), few.join(", ")),
+            &format!(
+                "{} rights it has no use for ({}, …); `vedette-agent run` gives them up before anything else; better never given: {unit}",
+                excess.len(),
+                few.join(", ")
+            ),
         );
     }
     if !rights.no_new_privileges || rights.seccomp != 2 {
         report.note(
             "sandbox",
-            &format!("no_new_privileges {}, seccomp {}; the unit sets both", rights.no_new_privileges, rights.seccomp == 2),
+            &format!("no_new_privileges {} (`run` sets it), seccomp {}; the unit sets both", rights.no_new_privileges, rights.seccomp == 2),
         );
     }
 }
@@ -214,6 +218,14 @@ fn sensors(report: &mut Report, config: &Config, now: Timestamp) {
             report.good(name, &line)
         } else {
             report.wrong(name, &line)
+        }
+        if name == "log" {
+            for row in rows.iter().filter(|r| r.state == CoverageState::Seeing) {
+                say(&format!("        {:<10} follows {}", "", row.subject));
+            }
+            for row in rows.iter().filter(|r| r.state == CoverageState::Off).take(8) {
+                say(&format!("        {:<10} {}: {}", "", row.subject, row.reason));
+            }
         }
         for row in rows.iter().filter(|r| matches!(r.state, CoverageState::Blind | CoverageState::Partial)).take(8) {
             say(&format!("        {:<10} {}: {}", "", row.subject, row.reason));

@@ -1,6 +1,6 @@
 //! Follows log files and gives one event a line. What a line means is `proto::log`'s; what a file is, is the follower's.
 //!
-//! The journal is not read: on a host that logs only there the coverage statement says so and names the way out.
+//! The journal is not read: on a host that logs only there the coverage statement says so, loudly, and names the way out.
 
 pub mod files;
 pub mod follower;
@@ -54,22 +54,47 @@ pub struct FormatRule {
     pub name: String,
 }
 
+/// Where Debian, Red Hat and the usual services write. Left out: what Debian's rsyslog writes a second time (`kern.log`, `daemon.log`,
+/// `user.log` are parts of `syslog`).
+const PATHS: &[&str] = &[
+    "/var/log/auth.log",
+    "/var/log/secure",
+    "/var/log/syslog",
+    "/var/log/messages",
+    "/var/log/audit/audit.log",
+    "/var/log/cron.log",
+    "/var/log/cron",
+    "/var/log/mail.log",
+    "/var/log/maillog",
+    "/var/log/exim4/*log",
+    "/var/log/exim/*log",
+    "/var/log/dovecot.log",
+    "/var/log/nginx/*.log",
+    "/var/log/apache2/*.log",
+    "/var/log/httpd/*log",
+    "/var/log/lighttpd/*.log",
+    "/var/log/squid/access.log",
+    "/var/log/haproxy.log",
+    "/var/log/vsftpd.log",
+    "/var/log/proftpd/*.log",
+    "/var/log/pure-ftpd/*.log",
+    "/var/log/fail2ban.log",
+    "/var/log/mysql/error.log",
+    "/var/log/mariadb/*.log",
+    "/var/log/postgresql/*.log",
+    "/var/log/named/*.log",
+    "/var/log/asterisk/messages*",
+];
+/// Where the system's own log-ons stand, as syslog daemons of the families have it.
+const AUTH: [&str; 2] = ["/var/log/auth.log", "/var/log/secure"];
+/// There while systemd's journal takes in messages.
+const JOURNAL: &str = "/run/systemd/journal";
+
 impl Default for Config {
     fn default() -> Self {
         let list = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
         Self {
-            paths: list(&[
-                "/var/log/auth.log",
-                "/var/log/secure",
-                "/var/log/syslog",
-                "/var/log/messages",
-                "/var/log/cron.log",
-                "/var/log/vsftpd.log",
-                "/var/log/mail.log",
-                "/var/log/nginx/*.log",
-                "/var/log/apache2/*.log",
-                "/var/log/httpd/*log",
-            ]),
+            paths: list(PATHS),
             exclude: list(&["*.gz", "*.xz", "*.bz2", "*.zst", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9]*"]),
             from: From::End,
             line_bytes_max: settings::Bytes::kib(64),
@@ -81,9 +106,13 @@ impl Default for Config {
 }
 
 const SAMPLE: &str = r#"# Files to follow; `*`, `?` and `[0-9]` work within a part of a path. Files that are missing are waited for.
+# These are what Debian, Red Hat and the usual services write; `vedette-agent doctor` names those that are there.
 paths = [
-    "/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages", "/var/log/cron.log", "/var/log/vsftpd.log",
-    "/var/log/mail.log", "/var/log/nginx/*.log", "/var/log/apache2/*.log", "/var/log/httpd/*log",
+    "/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages", "/var/log/audit/audit.log", "/var/log/cron.log", "/var/log/cron",
+    "/var/log/mail.log", "/var/log/maillog", "/var/log/exim4/*log", "/var/log/exim/*log", "/var/log/dovecot.log",
+    "/var/log/nginx/*.log", "/var/log/apache2/*.log", "/var/log/httpd/*log", "/var/log/lighttpd/*.log", "/var/log/squid/access.log", "/var/log/haproxy.log",
+    "/var/log/vsftpd.log", "/var/log/proftpd/*.log", "/var/log/pure-ftpd/*.log", "/var/log/fail2ban.log",
+    "/var/log/mysql/error.log", "/var/log/mariadb/*.log", "/var/log/postgresql/*.log", "/var/log/named/*.log", "/var/log/asterisk/messages*",
 ]
 # Never followed, though matched: rotated files. What is rotated is read to its end without this.
 exclude = ["*.gz", "*.xz", "*.bz2", "*.zst", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9]*"]
@@ -239,11 +268,16 @@ impl Sensor for LogSensor {
         for (path, why) in self.follower.aside() {
             say(path.display().to_string(), CoverageState::Off, why.to_owned());
         }
-        for pattern in self.follower.unmatched() {
-            // A literal path that is followed but gone is told above.
-            if !self.follower.states().any(|s| s.path == Path::new(pattern)) {
-                say(pattern.to_owned(), CoverageState::Off, "no such file; it is waited for".to_owned());
+        // A literal path that is followed but gone is told above.
+        let missing = self.follower.unmatched().filter(|p| !self.follower.states().any(|s| s.path == Path::new(p)));
+        if self.config.paths.iter().eq(PATHS) {
+            // Nobody asked for these: one word for all that this host does not have.
+            let missing: Vec<&str> = missing.map(AsRef::as_ref).collect();
+            if !missing.is_empty() {
+                say("usual logs".to_owned(), CoverageState::Off, format!("not here, waited for: {}", missing.join(", ")));
             }
+        } else {
+            missing.for_each(|p| say(p.to_owned(), CoverageState::Off, "no such file; it is waited for".to_owned()));
         }
         if self.follower.too_many {
             say(
@@ -252,12 +286,9 @@ impl Sensor for LogSensor {
                 format!("more than {} files match; raise sensor.log.files_max", self.config.files_max),
             );
         }
-        let reads = |names: [&str; 2]| self.follower.states().any(|s| s.open && names.iter().any(|n| s.path == Path::new(n)));
-        let wants = |names: [&str; 2]| names.iter().any(|n| self.config.paths.iter().any(|p| p == n));
-        let auth = ["/var/log/auth.log", "/var/log/secure"];
-        if wants(auth) && !reads(auth) && Path::new("/run/systemd/journal").exists() {
-            let reason = "this host logs only to the journal, which is not read yet; install rsyslog".to_owned();
-            say("authentication log".to_owned(), CoverageState::Blind, reason);
+        let open = |name: &str| self.follower.states().any(|s| s.open && s.path == Path::new(name));
+        if let Some(reason) = unseen_logons(&self.config.paths, open, Path::new(JOURNAL).exists()) {
+            say("authentication log".to_owned(), CoverageState::Blind, reason.to_owned());
         }
     }
 
@@ -275,6 +306,18 @@ impl Sensor for LogSensor {
         self.follower.step(now, &mut sink);
         self.told.tell(self.reader.sessions(), out);
     }
+}
+
+/// Why log-ons cannot be seen on a host that logs only to the journal, where they are looked for at all; and the way out.
+fn unseen_logons(paths: &[String], open: impl Fn(&str) -> bool, journal: bool) -> Option<&'static str> {
+    let wanted = paths.iter().any(|p| AUTH.contains(&p.as_str()));
+    let seen = AUTH.into_iter().any(open);
+    (wanted && !seen && journal).then_some(
+        "SSH LOG-ONS, SUDO AND SU CANNOT BE SEEN: this host logs only to the systemd journal, which is not read, and has neither /var/log/auth.log \
+         nor /var/log/secure. Way out: apt install rsyslog (dnf install rsyslog), which writes them from then on; or, with another syslog \
+         daemon, ForwardToSyslog=yes in /etc/systemd/journald.conf and systemctl restart systemd-journald. The agent follows the file as soon \
+         as it is there",
+    )
 }
 
 /// What of the sessions' counts was handed on already.
@@ -403,4 +446,21 @@ fn folders(patterns: &[String]) -> BTreeSet<PathBuf> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod journal {
+    use super::*;
+
+    #[test]
+    fn a_host_that_logs_only_to_the_journal_says_so_and_names_the_way_out() {
+        let usual: Vec<String> = PATHS.iter().map(|p| (*p).to_owned()).collect();
+        let said = unseen_logons(&usual, |_| false, true).expect("it is said");
+        for word in ["LOG-ONS", "SUDO", "apt install rsyslog", "ForwardToSyslog=yes"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        assert_eq!(unseen_logons(&usual, |p| p == "/var/log/secure", true), None);
+        assert_eq!(unseen_logons(&usual, |_| false, false), None, "no journal: the files are simply not there yet");
+        assert_eq!(unseen_logons(&["/srv/app.log".to_owned()], |_| false, true), None, "nobody looks for log-ons here");
+    }
 }
