@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use crate::app;
 use crate::config::{self, Config, LogFormat};
 use crate::identity::{IdentityError, Invitation};
+use crate::privilege;
 use spool::OpenError;
 
 /// How a command ended.
@@ -189,6 +190,11 @@ fn run(place: &Where) -> Exit {
     if let Err(error) = telemetry::init_logging("vedette-agent", format, &config.log.level) {
         complain(&error.to_string());
         return Exit::BadInput;
+    }
+    // Before the first thread: what is started later has no more rights than this.
+    if let Err(error) = privilege::shed(privilege::needed_for(&config.state)) {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(%error, cause, "rights without use are kept");
     }
     let again = place.clone();
     match app::run(config, move || again.load()) {

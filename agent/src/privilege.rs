@@ -1,5 +1,11 @@
-//! What the process may do, as the kernel says in /proc/self/status. The agent gives nothing up by itself: the calls for that are not safe
-//! Rust, and the systemd unit does it before the first instruction (bounding set, NoNewPrivileges, seccomp). `doctor` shows what is left.
+//! What the process may do, as the kernel says in /proc/self/status, and giving up what it has no use for (`shed`).
+//!
+//! The systemd unit takes everything else away before the first instruction (bounding set, NoNewPrivileges, seccomp); an agent started in
+//! another way sheds it itself, before it starts a thread. Two rights stay for good: interfaces come up later (packet sockets), and logs
+//! are rotated and files appear that others own (reading). `doctor` shows what is left.
+
+use rustix::thread::CapabilitySet;
+use std::fmt;
 
 /// The rights of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -7,6 +13,8 @@ pub struct Rights {
     pub uid: u32,
     /// Effective capabilities, a bit each.
     pub effective: u64,
+    /// What could be made effective again.
+    pub permitted: u64,
     pub bounding: u64,
     pub no_new_privileges: bool,
     /// 0 none, 1 strict, 2 a filter.
@@ -16,6 +24,7 @@ pub struct Rights {
 /// Capability numbers of linux/capability.h.
 pub const DAC_OVERRIDE: u8 = 1;
 pub const DAC_READ_SEARCH: u8 = 2;
+pub const SETPCAP: u8 = 8;
 pub const NET_RAW: u8 = 13;
 pub const SYS_ADMIN: u8 = 21;
 
@@ -55,6 +64,7 @@ impl Rights {
             // The second number is the effective one; the real one is first.
             uid: status.lines().find_map(|l| l.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok()).unwrap_or(u32::MAX),
             effective: hex("CapEff:"),
+            permitted: hex("CapPrm:"),
             bounding: hex("CapBnd:"),
             no_new_privileges: value("NoNewPrivs:") == Some("1"),
             seccomp: value("Seccomp:").and_then(|v| v.parse().ok()).unwrap_or(0),
@@ -74,7 +84,7 @@ impl Rights {
     pub fn excess(&self) -> Vec<String> {
         let name =
             |n: u8| NAMES.iter().find(|(number, _)| *number == n).map_or_else(|| format!("capability {n}"), |(_, name)| (*name).to_owned());
-        (0..64).filter(|n| self.has(*n) && !USED.contains(n)).map(name).collect()
+        (0..64).filter(|n| (self.effective | self.permitted) & (1 << n) != 0 && !USED.contains(n)).map(name).collect()
     }
 
     /// One line for a log.
@@ -91,16 +101,101 @@ impl Rights {
     }
 }
 
+/// A step of `shed` that the kernel refused.
+#[derive(Debug)]
+pub struct ShedError {
+    pub what: &'static str,
+    pub source: std::io::Error,
+}
+
+impl fmt::Display for ShedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {}", self.what)
+    }
+}
+
+impl std::error::Error for ShedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Gives up every right but the two that are used and those named in `keep`: ambient, inheritable, permitted and effective for this thread and
+/// all that it starts later, so it must be called before the first of them; the bounding set too where that is allowed; and `no_new_privs`,
+/// so that nothing brings them back. Does nothing that is done already: the unit's seccomp filter kills for a `capset`.
+pub fn shed(keep: &[u8]) -> Result<(), ShedError> {
+    let refused = |what| move |source: rustix::io::Errno| ShedError { what, source: source.into() };
+    let wanted = USED.iter().chain(keep).fold(0u64, |bits, n| bits | 1 << n);
+    let wanted = CapabilitySet::from_bits_retain(wanted);
+    let sets = rustix::thread::capabilities(None).map_err(refused("read the rights"))?;
+    if sets.effective.contains(CapabilitySet::SETPCAP) {
+        for n in 0..64 {
+            let one = CapabilitySet::from_bits_retain(1 << n);
+            // The first number this kernel does not know ends the set.
+            let Ok(held) = rustix::thread::capability_is_in_bounding_set(one) else { break };
+            if held && !wanted.contains(one) {
+                rustix::thread::remove_capability_from_bounding_set(one).map_err(refused("give up rights of the bounding set"))?;
+            }
+        }
+    }
+    if !wanted.contains(sets.permitted) {
+        let left = rustix::thread::CapabilitySets {
+            effective: sets.effective & wanted,
+            permitted: sets.permitted & wanted,
+            inheritable: CapabilitySet::empty(),
+        };
+        // Ambient rights are those that are permitted and inheritable: none is left.
+        rustix::thread::set_capabilities(None, left).map_err(refused("give up rights"))?;
+    }
+    if !rustix::thread::no_new_privs().map_err(refused("read no_new_privs"))? {
+        rustix::thread::set_no_new_privs(true).map_err(refused("set no_new_privs"))?;
+    }
+    Ok(())
+}
+
+/// Rights to keep so that a state folder of somebody else can be written, as when root starts by hand what is the agent's.
+pub fn needed_for(state: &std::path::Path) -> &'static [u8] {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(state).map(|m| m.uid());
+    if owner.is_ok_and(|uid| uid != Rights::read().uid) { &[DAC_OVERRIDE] } else { &[] }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What the kernel says of the calling thread; rights are each thread's own.
+    fn of_this_thread() -> Rights {
+        Rights::parse(&std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default())
+    }
+
+    #[test]
+    fn what_is_shed_is_gone_and_stays_gone() {
+        let (before, after, child) = std::thread::spawn(|| {
+            let before = of_this_thread();
+            shed(&[]).unwrap();
+            shed(&[]).unwrap();
+            (before, of_this_thread(), std::thread::spawn(of_this_thread).join().unwrap())
+        })
+        .join()
+        .unwrap();
+        let used = 1 << NET_RAW | 1 << DAC_READ_SEARCH;
+        assert_eq!((after.effective, after.permitted), (before.effective & used, before.permitted & used));
+        assert!(after.no_new_privileges && after.excess().is_empty());
+        if before.has(SETPCAP) {
+            assert_eq!(after.bounding, before.bounding & used);
+        }
+        assert_eq!(child, after, "what is started later has no more");
+    }
+
     #[test]
     fn the_hardened_unit_leaves_two_rights() {
-        let status =
-            "Name:\tx\nUid:\t990\t990\t990\t990\nCapEff:\t0000000000002004\nCapBnd:\t0000000000002004\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let status = "Name:\tx\nUid:\t990\t990\t990\t990\nCapPrm:\t0000000000002004\nCapEff:\t0000000000002004\nCapBnd:\t0000000000002004\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         let rights = Rights::parse(status);
-        assert_eq!(rights, Rights { uid: 990, effective: 0x2004, bounding: 0x2004, no_new_privileges: true, seccomp: 2 });
+        assert_eq!(
+            rights,
+            Rights { uid: 990, effective: 0x2004, permitted: 0x2004, bounding: 0x2004, no_new_privileges: true, seccomp: 2 }
+        );
         assert!(rights.has(NET_RAW) && rights.reads_all() && rights.excess().is_empty());
     }
 

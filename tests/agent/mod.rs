@@ -183,6 +183,27 @@ fn an_orderly_stop_has_the_last_word_and_a_change_while_away_is_found() -> Resul
     Ok(())
 }
 
+/// Every thread of the running program has the two rights it uses, as far as it was given them, and can get no more.
+#[test]
+fn the_running_agent_has_shed_the_rights_it_does_not_use() -> Result<()> {
+    use agent::privilege::{DAC_READ_SEARCH, NET_RAW, Rights};
+    let Some(bench) = Bench::new()? else { return Ok(()) };
+    let agent = bench.start()?;
+    bench.wait_ready()?;
+    let given = Rights::read();
+    let used = 1 << NET_RAW | 1 << DAC_READ_SEARCH;
+    let mut threads = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", agent.0.id()))?.flatten() {
+        let rights = Rights::parse(&fs::read_to_string(task.path().join("status"))?);
+        ensure!((rights.effective, rights.permitted) == (given.effective & used, given.permitted & used), "{rights:?}");
+        ensure!(rights.no_new_privileges && rights.excess().is_empty(), "{rights:?}");
+        threads += 1;
+    }
+    println!("{threads} threads, given {:x}, kept {:x}", given.effective, given.effective & used);
+    ensure!(threads > 1);
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_used_is_said_with_its_place_and_an_exit_code() -> Result<()> {
     let Some(bench) = Bench::new()? else { return Ok(()) };
