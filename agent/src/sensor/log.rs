@@ -133,8 +133,12 @@ rescan = "10 s"
 const FIELDS: &[Field] = &[field::RAW_DATA, field::LOG_PATH, field::LOG_OFFSET, field::DEVICE_HOSTNAME, field::MESSAGE, field::LOG_PROGRAM];
 /// Time a rotated file is read on at least: writers reopen after it.
 const LINGER_NS: i64 = 15 * event::SECOND_NS;
-/// Least time between two looks while lines keep coming.
+/// Least time between two looks while lines keep coming, and while many do: each look ends in a commit and a batch to the collector, so
+/// that ten looks a second cost a host with thousands of lines a fraction of what fifty do.
 const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_BUSY: Duration = Duration::from_millis(100);
+/// Lines in one look that are many: some two hundred a second.
+const BUSY_LINES: u64 = 20;
 
 pub static LOG: LogKind = LogKind;
 pub struct LogKind;
@@ -246,8 +250,9 @@ impl Sensor for LogSensor {
         if more {
             return Ok(());
         }
-        if self.lines > before {
-            self.bell.pause(PAUSE.min(wait))
+        let came = self.lines.wrapping_sub(before);
+        if came > 0 {
+            self.bell.pause(if came < BUSY_LINES { PAUSE } else { PAUSE_BUSY }.min(wait))
         } else {
             self.bell.wait(wait)
         }
