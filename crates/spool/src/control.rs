@@ -17,7 +17,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::record::{REASON_BYTES_MAX, u64_at};
+use crate::record::{NUMBER_MAX, REASON_BYTES_MAX, u64_at};
 use crate::{LANES, Position};
 
 pub const KEY_BYTES_MAX: usize = 255;
@@ -106,6 +106,7 @@ impl State {
     }
 
     fn entry<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let number = |at: usize| u64_at(bytes, at).filter(|n| *n <= NUMBER_MAX);
         let lane = |at: usize| bytes.get(at).map(|n| usize::from(*n)).filter(|n| *n < LANES);
         match bytes.first()? {
             0 => {
@@ -118,7 +119,7 @@ impl State {
             }
             1 => {
                 let state = self.lanes.get_mut(lane(1)?)?;
-                let n = |at: usize| u64_at(bytes, 2 + 8 * at);
+                let n = |at: usize| number(2 + 8 * at);
                 let (epoch, last) = (n(0)?, n(1)?);
                 (state.cursor, state.produced, state.acknowledged) = (Position::new(n(2)?, n(3)?), n(4)?, n(5)?);
                 if last > 0 {
@@ -129,14 +130,18 @@ impl State {
             }
             2 => {
                 let state = self.lanes.get_mut(lane(1)?)?;
-                state.spans.insert(u64_at(bytes, 2)?, u64_at(bytes, 10)?);
+                state.spans.insert(number(2)?, number(10)?);
                 bytes.get(18..)
             }
             3 => {
                 let state = self.lanes.get_mut(lane(1)?)?;
                 let end = 27 + usize::from(*bytes.get(26)?);
                 let reason = String::from_utf8_lossy(bytes.get(27..end)?).into_owned().into();
-                state.holes.push(Hole { epoch: u64_at(bytes, 2)?, first: u64_at(bytes, 10)?, last: u64_at(bytes, 18)?, reason });
+                let (epoch, first, last) = (number(2)?, number(10)?, number(18)?);
+                if first > last {
+                    return None;
+                }
+                state.holes.push(Hole { epoch, first, last, reason });
                 bytes.get(end..)
             }
             4 => {

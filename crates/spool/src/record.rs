@@ -14,6 +14,9 @@ pub const DATA: u8 = 1;
 pub const GAP: u8 = 2;
 pub const CONTROL: u8 = 3;
 pub const CONTROL_LANE: u8 = 0xff;
+/// No epoch and no sequence number is greater (nine million years of seconds, nine hundred of ten thousand records a second): what says
+/// so is damage, and sums of numbers cannot overflow.
+pub const NUMBER_MAX: u64 = (1 << 48) - 1;
 /// A reason is a word, not a story.
 pub const REASON_BYTES_MAX: usize = 64;
 
@@ -99,11 +102,15 @@ pub fn read(bytes: &[u8], at: usize, owner: Owner, above: u64) -> Option<Found<'
     }
     let (kind, seq) = (*bytes.get(at + 32)?, u64_at(bytes, at + 16)?);
     let end = at.checked_add(claimed_len(bytes, at)?)?;
-    if seq <= above || !(DATA..=CONTROL).contains(&kind) || crc32c::crc32c(bytes.get(at + 4..end)?) != u32_at(bytes, at)? {
+    if seq <= above
+        || seq > NUMBER_MAX
+        || !(DATA..=CONTROL).contains(&kind)
+        || crc32c::crc32c(bytes.get(at + 4..end)?) != u32_at(bytes, at)?
+    {
         return None;
     }
     let payload = bytes.get(at + HEAD_BYTES..end)?;
-    if kind == GAP && (payload.len() < 8 || gap_count(payload) == 0) {
+    if kind == GAP && (payload.len() < 8 || !(1..=NUMBER_MAX - seq + 1).contains(&gap_count(payload))) {
         return None;
     }
     Some(Found { at, end, epoch: owner.epoch, seq, time_ns: u64_at(bytes, at + 24)? as i64, kind, payload })

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::control::{Hole, Span, State};
 use crate::lane::{Lane, Segment};
-use crate::record::{self, CONTROL_LANE, Owner};
+use crate::record::{self, CONTROL_LANE, NUMBER_MAX, Owner};
 use crate::spool::{Spool, fail};
 use crate::{Config, Damage, Disk, IoError, LANES, OpenError, Position, Recovery};
 
@@ -32,7 +32,8 @@ enum Name {
 }
 
 fn parse(name: &str) -> Option<Name> {
-    let number = |text: &str| text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let number = |text: &str| digits(text).filter(|n| *n <= NUMBER_MAX);
     if name.ends_with(".bad") {
         return Some(Name::Bad);
     }
@@ -254,16 +255,16 @@ impl<D: Disk> Spool<D> {
         // Kept past the commit point, so produced too.
         let behind = |epoch: u64| if epoch == cursor.epoch { cursor.seq } else { 0 };
         let known = |epoch: &u64| state.spans.get(epoch).copied().unwrap_or(0).max(behind(*epoch));
-        let kept: u64 = spans.iter().map(|(epoch, last)| last.saturating_sub(known(epoch))).sum();
+        let kept = spans.iter().map(|(epoch, last)| last.saturating_sub(known(epoch))).fold(0, u64::saturating_add);
         lane.report_between(recovery);
         while lane.spans.len() > SPANS_MAX {
             lane.fold_oldest(&mut self.doomed);
         }
         let lane = &mut self.lanes[n];
-        lane.produced = state.produced + kept;
+        lane.produced = state.produced.saturating_add(kept);
         lane.acknowledged = state.acknowledged;
         if !log.found {
-            lane.produced = lane.spans.iter().map(|s| s.last).sum::<u64>().saturating_sub(lane.behind_cursor());
+            lane.produced = lane.spans.iter().map(|s| s.last).fold(0, u64::saturating_add).saturating_sub(lane.behind_cursor());
         }
         let spooled = lane.spooled();
         lane.produced = lane.produced.max(lane.acknowledged + spooled);
@@ -352,7 +353,18 @@ mod tests {
     fn only_our_names_are_ours() {
         assert_eq!(parse("2-0000000007-1763856000-41.seg"), Some(Name::Segment { lane: 2, index: 7, epoch: 1_763_856_000, first: 41 }));
         assert_eq!(parse("ctl-0000000001-9.log"), Some(Name::Control { index: 1, epoch: 9 }));
-        for name in ["lock", "3-1-1-1.seg", "0-1-1-0.seg", "0-1-1.seg", "ctl-1.log", "ctl-+1-1.log", "0-1-1-1.seg~", "-1-1-1.seg", "x"] {
+        for name in [
+            "lock",
+            "3-1-1-1.seg",
+            "0-1-1-0.seg",
+            "0-1-1.seg",
+            "ctl-1.log",
+            "ctl-+1-1.log",
+            "0-1-1-1.seg~",
+            "-1-1-1.seg",
+            "x",
+            "ctl-18446744073709551615-1.log",
+        ] {
             assert_eq!(parse(name), None, "{name}");
         }
     }

@@ -446,3 +446,40 @@ fn sending_each_commit_reads_its_bytes_once() {
     let read = disk.read_bytes() - before;
     assert!(read < 2_000 * 400, "{read} bytes were read for 400,000 of payload");
 }
+
+/// Checksums are right, numbers are not: as no program of ours writes them, but a damaged or mixed-up folder may hold them.
+#[test]
+fn numbers_beyond_reason_are_damage_and_the_account_still_balances() {
+    let file = |disk: &mut SimDisk, name: &str, bytes: &[u8]| {
+        let mut file = disk.create(name, bytes.len() as u64).unwrap();
+        disk.write_at(&mut file, 0, bytes).unwrap();
+        disk.sync(&mut file).unwrap();
+    };
+    let huge = Position::new(u64::MAX, u64::MAX);
+    let mut payloads = vec![Vec::new(); 4];
+    control::put_lane(&mut payloads[0], 0, huge, huge, u64::MAX, u64::MAX);
+    control::put_lane(&mut payloads[1], 1, Position::new(5, 3), Position::new(5, u64::MAX), 3, 3);
+    control::put_span(&mut payloads[2], 1, control::Span { epoch: u64::MAX, last: 7 });
+    control::put_hole(&mut payloads[3], 2, &control::Hole { epoch: 5, first: 9, last: u64::MAX, reason: "evicted".into() });
+    for payload in payloads {
+        let mut disk = SimDisk::new(1);
+        let mut control = Vec::new();
+        record::put(&mut control, record::CONTROL_LANE, record::CONTROL, 5, 1, 0, &payload);
+        file(&mut disk, "ctl-1-5.log", &control);
+        let mut segment = Vec::new();
+        record::put(&mut segment, 0, record::DATA, 5, 1, 0, b"kept");
+        record::put(&mut segment, 0, record::GAP, 5, 2, 0, &record::gap_payload(u64::MAX, "full"));
+        record::put(&mut segment, 0, record::DATA, 5, u64::MAX, 0, b"last");
+        file(&mut disk, "0-2-5-1.seg", &segment);
+        file(&mut disk, "1-18446744073709551615-18446744073709551615-1.seg", &segment);
+        disk.sync_dir().unwrap();
+        let (mut spool, recovery) = Spool::open(disk, small(), 9).unwrap();
+        assert!(recovery.control_damaged, "{recovery:?}");
+        assert_eq!((recovery.epoch, spool.ledger()[0].spooled), (9, 1), "the good record is there");
+        spool.append(0, 1, b"next").unwrap();
+        spool.commit().unwrap();
+        let records = spool.read(0, Position::START, 1 << 16).unwrap();
+        assert_eq!(records[0].kind, RecordKind::Data(b"kept".to_vec()));
+        assert!(spool.ledger().iter().all(Ledger::balances), "{:?}", spool.ledger());
+    }
+}
