@@ -23,9 +23,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineOptions};
 use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Ticket, Watermark, Watermarks};
-use crate::metrics::ServeMetrics;
+use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
 use crate::outbox::Outbox;
-use crate::pipeline::{Order, Pipeline, PipelineMetrics};
+use crate::pipeline::{Order, Pipeline};
 use crate::register::Register;
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
 use crate::store::desk::UnitRow;
@@ -57,6 +57,8 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let wal_config = WalConfig { segment_bytes: config.store.wal_segment.0, begin_at, ..WalConfig::default() };
     let (wal, recovery) = Wal::open(&config.data.join("wal"), wal_config).context("the write-ahead log")?;
     let wal = Arc::new(wal);
+    let stages = StageMetrics::new(&metrics);
+    wal.time_syncs(stages.sync_seconds());
     info!(frames = recovery.frames, torn_bytes = recovery.torn_bytes, damaged = recovery.damaged.len(), "write-ahead log open");
     for damage in &recovery.damaged {
         error!(segment = %damage.segment, from = damage.from.0, to = damage.to.0, "acknowledged bytes of the write-ahead log cannot be read");
@@ -120,6 +122,16 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         board: board.clone(),
         orders: Mutex::new(orders),
         rules: RwLock::new(rules),
+        stages,
+        sources: Sources {
+            links: links.clone(),
+            authority: authority.clone(),
+            wal: wal.clone(),
+            events: events.clone(),
+            desk: desk.clone(),
+            data: config.data.clone(),
+            console_until: console_until(&config)?,
+        },
     });
     backstage.fill_board();
     let console = listeners.serve.local_addr()?;
@@ -344,6 +356,14 @@ pub(crate) fn console_tls(config: &Config) -> Result<Option<Arc<rustls::ServerCo
     Ok(Some(Arc::new(tls)))
 }
 
+/// When the console's certificate ends: the first of its chain to do so.
+pub(crate) fn console_until(config: &Config) -> Result<Option<Timestamp>> {
+    let Some(path) = &config.serve.certificate else { return Ok(None) };
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let ends = |der: &[u8]| x509_parser::parse_x509_certificate(der).ok().map(|(_, c)| c.validity().not_after.timestamp());
+    Ok(rustls_pemfile::certs(&mut bytes.as_slice()).flatten().filter_map(|der| ends(&der)).min().map(Timestamp::from_secs))
+}
+
 /// SIGTERM or SIGINT.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -401,6 +421,8 @@ struct Stage {
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
     rules: RwLock<api::RulePage>,
+    stages: StageMetrics,
+    sources: Sources,
 }
 
 impl Stage {
@@ -424,6 +446,10 @@ impl Stage {
 }
 
 impl Backstage for Stage {
+    fn collect(&self) {
+        self.stages.collect(&self.sources);
+    }
+
     fn rules(&self) -> api::RulePage {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,7 +5,9 @@
 //! that are gone become events of service `gap`, so that loss is seen, searched and alerted on like anything else. Agent 0 is the
 //! collector itself (no certificate is ever given that id); its events are not joined again.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use event::{AgentId, Class, Epoch, Event, EventId, FIELDS_MAX, Field, Kind, LogS
 use wire::{Batch, Row};
 
 use crate::register::Register;
+use crate::store::{Marks, Watermark};
 
 /// One accepted batch, as the write-ahead log keeps it (`store::Frame` lends this view).
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +30,7 @@ pub struct FrameView<'a> {
     pub bytes: &'a Bytes,
 }
 
-/// What became of a frame: numbers covered = `events + damaged + declared_lost`.
+/// What became of a frame: numbers covered = `events + damaged + declared_lost + repeated`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub events: u64,
@@ -35,12 +38,18 @@ pub struct Tally {
     pub damaged: u64,
     /// Numbers covered by gap rows.
     pub declared_lost: u64,
+    /// Numbers an earlier frame covered already; left out.
+    pub repeated: u64,
 }
 
-/// Keeps the clock estimate and the host name of each agent; otherwise without state.
+/// Keeps the clock estimate and the host name of each agent, and how far each came; otherwise without state.
 #[derive(Debug, Default)]
 pub struct Normaliser {
     agents: HashMap<AgentId, Known>,
+    /// The last number met, by agent and class. A batch that was cut anew after a failure brings numbers that are in the log already.
+    marks: Marks,
+    /// Ids of the collector's own last events: made again after a crash they come back under the same id.
+    own: VecDeque<EventId>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +72,8 @@ const OURS: [Field; 9] = [
     field::RECEIVED_TIME,
     field::CLOCK_SKEW_MS,
 ];
+/// Own ids remembered: what one snapshot interval can make again.
+const OWN_MAX: usize = 1_024;
 /// Skews below this are not worth a field.
 const SKEW_SHOWN_MS: i64 = 1_000;
 
@@ -71,15 +82,73 @@ impl Normaliser {
         Self::default()
     }
 
-    /// Appends the events of a frame in the order of their numbers.
+    /// One that begins in the middle of a log; `marks` is what the log holds before that place.
+    pub fn resuming(marks: Marks) -> Self {
+        Self { marks, ..Self::default() }
+    }
+
+    /// Numbers up to here are known already; all of them where an earlier epoch comes again.
+    fn known_to(&mut self, frame: &FrameView<'_>) -> Option<u64> {
+        if frame.agent == AgentId(0) {
+            return None;
+        }
+        let now = Watermark { epoch: frame.epoch, seq: frame.last_seq };
+        let mark = match self.marks.entry((frame.agent, frame.class)) {
+            Entry::Vacant(slot) => {
+                slot.insert(now);
+                return None;
+            }
+            Entry::Occupied(slot) => slot.into_mut(),
+        };
+        let before = *mark;
+        *mark = before.max(now);
+        match before.epoch.cmp(&frame.epoch) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(before.seq),
+            Ordering::Greater => Some(u64::MAX),
+        }
+    }
+
+    /// True the second time one of the collector's own events comes by.
+    fn own_again(&mut self, id: EventId) -> bool {
+        if id.agent != AgentId(0) {
+            return false;
+        }
+        if self.own.contains(&id) {
+            return true;
+        }
+        if self.own.len() >= OWN_MAX {
+            self.own.pop_front();
+        }
+        self.own.push_back(id);
+        false
+    }
+
+    /// Appends the events of a frame in the order of their numbers, without those an earlier frame had.
     pub fn frame(&mut self, frame: FrameView<'_>, register: &Register, out: &mut Vec<Arc<Event>>) -> Tally {
         let mut tally = Tally::default();
+        let known_to = self.known_to(&frame);
         let id = |seq| EventId { agent: frame.agent, epoch: frame.epoch, class: frame.class, seq };
+        // What is new of `count` numbers from `seq` on: the first, and how many.
+        let fresh = |seq: u64, count: u64, tally: &mut Tally| {
+            let count = count.max(1);
+            let last = seq.saturating_add(count - 1);
+            let from = known_to.map_or(Some(seq), |known| known.checked_add(1).map(|next| next.max(seq))).filter(|from| *from <= last);
+            let left = from.map_or(0, |from| last - from + 1);
+            tally.repeated += count - left.min(count);
+            from.map(|from| (from, left))
+        };
         let unpacked = Batch::from_bytes(frame.bytes.clone()).and_then(|b| b.unpack());
         let mut events: Vec<Event> = Vec::new();
         match &unpacked {
             Ok(unpacked) => {
                 for (seq, row) in unpacked.rows() {
+                    let count = if let Row::Gap { count, .. } = row { count } else { 1 };
+                    let Some((seq, count)) = fresh(seq, count, &mut tally) else { continue };
+                    if self.own_again(id(seq)) {
+                        tally.repeated += 1;
+                        continue;
+                    }
                     match row {
                         Row::Event(bytes) => match wire::event::decode(bytes) {
                             Ok(mut event) => {
@@ -92,7 +161,7 @@ impl Normaliser {
                                 events.push(gap(id(seq), 1, "damaged", frame.received));
                             }
                         },
-                        Row::Gap { count, reason } => {
+                        Row::Gap { reason, .. } => {
                             tally.declared_lost += count;
                             events.push(gap(id(seq), count, reason, frame.received));
                         }
@@ -101,8 +170,10 @@ impl Normaliser {
             }
             Err(_) => {
                 let count = frame.last_seq.saturating_sub(frame.first_seq).saturating_add(1);
-                tally.damaged += count;
-                events.push(gap(id(frame.first_seq), count, "damaged", frame.received));
+                if let Some((seq, count)) = fresh(frame.first_seq, count, &mut tally) {
+                    tally.damaged += count;
+                    events.push(gap(id(seq), count, "damaged", frame.received));
+                }
             }
         }
         for event in &events {
@@ -235,7 +306,7 @@ mod tests {
         let rows = [Row::Event(&bytes[0]), Row::Gap { count: 3, reason: "evicted" }, Row::Event(&bytes[1]), Row::Event(b"\xff\xff")];
         let mut out = Vec::new();
         let tally = Normaliser::new().frame(frame(&batch(&rows), 102), &register(), &mut out);
-        assert_eq!(tally, Tally { events: 2, damaged: 1, declared_lost: 3 });
+        assert_eq!(tally, Tally { events: 2, damaged: 1, declared_lost: 3, repeated: 0 });
         let seqs: Vec<u64> = out.iter().map(|e| e.id.seq).collect();
         assert_eq!(seqs, [5, 6, 9, 10]);
         let first = &out[0];
@@ -257,6 +328,45 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(Normaliser::new().frame(broken, &register(), &mut out), Tally { damaged: 9, ..Tally::default() });
         assert_eq!(out[0].get(field::GAP_COUNT), Some(&Value::Int(9)));
+    }
+
+    #[test]
+    fn numbers_an_earlier_frame_had_are_not_taken_twice() {
+        let event = encoded(&plain(100));
+        let first = batch(&[Row::Event(&event), Row::Event(&event), Row::Gap { count: 2, reason: "evicted" }]);
+        // The same numbers cut anew: 5 and 6 known, the gap 7..=8 known by half of a longer one, 12 new.
+        let again = batch(&[Row::Event(&event), Row::Event(&event), Row::Gap { count: 5, reason: "evicted" }, Row::Event(&event)]);
+        let mut normaliser = Normaliser::new();
+        let mut out = Vec::new();
+        let seqs = |out: &mut Vec<Arc<Event>>| out.drain(..).map(|e| e.id.seq).collect::<Vec<_>>();
+        normaliser.frame(frame(&first, 102), &register(), &mut out);
+        assert_eq!(seqs(&mut out), [5, 6, 7]);
+        let tally = normaliser.frame(frame(&again, 103), &register(), &mut out);
+        assert_eq!(tally, Tally { events: 1, damaged: 0, declared_lost: 3, repeated: 4 });
+        assert_eq!(out[0].get(field::GAP_LAST), Some(&Value::Int(11)));
+        assert_eq!(seqs(&mut out), [9, 12]);
+        assert_eq!(normaliser.frame(frame(&again, 104), &register(), &mut out), Tally { repeated: 8, ..Tally::default() });
+        // An epoch that is over comes again; a new one counts from its own beginning.
+        let older = FrameView { epoch: Epoch(6), ..frame(&again, 105) };
+        assert_eq!(normaliser.frame(older, &register(), &mut out).repeated, 8);
+        let newer = FrameView { epoch: Epoch(8), ..frame(&again, 105) };
+        assert_eq!(normaliser.frame(newer, &register(), &mut out).repeated, 0);
+        let half = first.slice(..first.len() / 2);
+        let broken = FrameView { bytes: &half, first_seq: 10, last_seq: 14, epoch: Epoch(8), ..frame(&first, 106) };
+        assert_eq!(normaliser.frame(broken, &register(), &mut out), Tally { damaged: 2, repeated: 3, ..Tally::default() });
+    }
+
+    #[test]
+    fn an_event_of_our_own_that_was_made_again_is_stored_once() {
+        let bytes = encoded(&plain(100));
+        let own = batch(&[Row::Event(&bytes)]);
+        let view = FrameView { agent: AgentId(0), ..frame(&own, 102) };
+        let mut normaliser = Normaliser::new();
+        let mut out = Vec::new();
+        assert_eq!(normaliser.frame(view, &register(), &mut out).events, 1);
+        assert_eq!(normaliser.frame(view, &register(), &mut out), Tally { repeated: 1, ..Tally::default() });
+        let earlier = FrameView { epoch: Epoch(2), ..view };
+        assert_eq!(normaliser.frame(earlier, &register(), &mut out).events, 1, "a clock set back silences nobody");
     }
 
     #[test]

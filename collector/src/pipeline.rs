@@ -7,6 +7,9 @@
 //! Events the engine makes itself (silence, ledger) are written to the same log as frames of agent 0, so they are stored like
 //! any other; when they come back they are stored and not stepped again.
 //!
+//! A number counts once: what an agent sends again because its batch was cut anew after a failure is dropped by the normaliser, also
+//! across a restart (the log says what it held before the place where reading begins).
+//!
 //! Limits: `GROUP_FRAMES` frames or `GROUP_EVENTS` events a step; a snapshot every `SNAPSHOT_EVERY_NS` of wall time; the log is released up to what both
 //! the snapshot and the store have made durable.
 
@@ -22,6 +25,7 @@ use tracing::{error, info, warn};
 use warning::{Alert, Change, Judgement};
 
 use crate::engine::{Engine, Outcome};
+pub use crate::metrics::PipelineMetrics;
 use crate::normalise::{FrameView, Normaliser};
 use crate::outbox::Outbox;
 use crate::register::Register;
@@ -61,36 +65,6 @@ pub struct Pipeline {
     pub clock: fn() -> Timestamp,
 }
 
-/// Counters of the thread, all in events but for `changes`.
-pub struct PipelineMetrics {
-    pub events: telemetry::Counter,
-    pub damaged: telemetry::Counter,
-    pub declared_lost: telemetry::Counter,
-    pub findings: telemetry::Counters,
-    pub changes: telemetry::Counters,
-    pub step_seconds: telemetry::Histogram,
-    pub behind_bytes: telemetry::Gauge,
-}
-
-impl PipelineMetrics {
-    pub fn new(metrics: &telemetry::Metrics) -> Self {
-        Self {
-            events: metrics.counter("engine", "events", "Events the engine took in."),
-            damaged: metrics.counter("engine", "damaged_records", "Records that could not be decoded; each left an event in its place."),
-            declared_lost: metrics.counter("engine", "declared_lost_events", "Events that agents declared lost."),
-            findings: metrics.counters("engine", "findings", "Findings, by severity.", &["severity"]),
-            changes: metrics.counters("desk", "changes", "Alerts opened and updated.", &["change"]),
-            step_seconds: metrics.histogram(
-                "engine",
-                "step_seconds",
-                "Time of one step with its writes.",
-                &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0],
-            ),
-            behind_bytes: metrics.gauge("engine", "behind_bytes", "Bytes of the write-ahead log the engine has not read yet."),
-        }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     #[error("engine state: {0}")]
@@ -118,7 +92,7 @@ impl Pipeline {
         }
         let from = known.min(self.events.durable()).max(self.wal.oldest());
         let mut reader = self.wal.read(from)?;
-        let mut normaliser = Normaliser::new();
+        let mut normaliser = Normaliser::resuming(self.wal.marks_before(from)?);
         let mut met = BTreeSet::new();
         let mut outcome = Outcome::default();
         let mut last_snapshot = (self.clock)();
@@ -126,6 +100,7 @@ impl Pipeline {
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
         while !self.stop.load(Ordering::Acquire) {
             self.obey(&mut engine);
+            self.metrics.follow(&engine, (self.clock)());
             let group = self.read(&mut reader, known, &mut normaliser, &mut met)?;
             if group.frames > 0 && group.received.is_none() {
                 continue;
@@ -159,7 +134,10 @@ impl Pipeline {
                 Order::Judged(judgement) => engine.apply(&judgement),
                 Order::Forget(agent) => engine.forget(agent),
                 Order::Replace(mut fresh) => match fresh.restore(&engine.save(), (self.clock)()) {
-                    Ok(()) => *engine = *fresh,
+                    Ok(()) => {
+                        *engine = *fresh;
+                        self.metrics.begin_anew();
+                    }
                     Err(error) => error!(%error, "new rules not taken, the old ones stay"),
                 },
             }
@@ -187,6 +165,10 @@ impl Pipeline {
             self.metrics.events.add(tally.events);
             self.metrics.damaged.add(tally.damaged);
             self.metrics.declared_lost.add(tally.declared_lost);
+            self.metrics.repeated.add(tally.repeated);
+            if let Some(newest) = decoded.iter().filter(|_| entry.frame.agent != AgentId(0)).map(|e| e.observed).max() {
+                self.metrics.arrival_lag_seconds.observe(seconds(entry.frame.received.since(newest).max(0)));
+            }
             self.store(entry.next, &decoded)?;
             self.board.observe(&decoded, entry.frame.received);
             group.frames += 1;
@@ -250,6 +232,9 @@ impl Pipeline {
         let alerts: Vec<Alert> = outcome.changes.iter().map(|c| c.alert().clone()).collect();
         let evidence = self.evidence(&alerts, group, outcome)?;
         let snapshot = snapshot_due.then(|| engine.save());
+        if let Some(bytes) = &snapshot {
+            self.metrics.snapshot_bytes.set_int(bytes.len() as u64);
+        }
         let saved = self.desk.save(&Step { alerts: &alerts, evidence: &evidence, position, snapshot: snapshot.as_deref() })?;
         for change in &outcome.changes {
             let word = match change {
@@ -277,6 +262,11 @@ impl Pipeline {
         }
         Ok(found)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a metric")]
+fn seconds(ns: i64) -> f64 {
+    ns as f64 / 1e9
 }
 
 /// Frames of one step. `received` stays empty where all of them were known to the engine already.

@@ -94,6 +94,7 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
     let text = collector.admin.get("/metrics")?;
     ensure!(text.status == 200, "/metrics: {}", text.status);
     check_metrics(&text.body)?;
+    every_metric_named_is_exported(&text.body)?;
 
     let [port, ..] = programs::free_ports()?;
     let config = dir.path().join("prometheus.yml");
@@ -122,6 +123,16 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
                 "vedette_config_last_reload_successful",
                 "vedette_feed_readers",
                 "vedette_serve_requests_total",
+                "vedette_desk_open_alerts",
+                "vedette_ingest_links",
+                "vedette_ingest_bytes_total",
+                "vedette_ingest_pending_batches",
+                "vedette_wal_held_bytes",
+                "vedette_wal_failures_total",
+                "vedette_store_behind_bytes",
+                "vedette_data_free_bytes",
+                "vedette_correlate_groups",
+                "vedette_authority_certificate_expiry_timestamp_seconds",
             ];
             let has = answer["data"]["result"].as_array().is_some_and(|r| !r.is_empty());
             ensure!(has || !always.iter().any(|m| expr.contains(m)), "{}: {expr} has no series", panel["title"]);
@@ -129,6 +140,29 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
         }
     }
     println!("dashboard: {answered} queries answered by a real Prometheus");
+    Ok(())
+}
+
+/// Dashboard, alert rules and recording rules name only what the collector really exports.
+fn every_metric_named_is_exported(text: &str) -> Result<()> {
+    // Have series only once an agent was heard, and once a segment was written.
+    const LATER: [&str; 2] = ["vedette_unit_ledger_difference_events", "vedette_store_oldest_event_timestamp_seconds"];
+    let mut sources = vec![fs::read_to_string(deploy("grafana/dashboards/vedette-pipeline.json"))?];
+    for rules in ["vedette-alerts.yml", "vedette-recording.yml"] {
+        sources.push(fs::read_to_string(deploy("prometheus").join(rules))?);
+    }
+    let exported: BTreeSet<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut named = BTreeSet::new();
+    for expr in sources.iter().flat_map(|s| s.lines()).filter(|l| l.contains("expr")) {
+        named.extend(expr.split(|c| !word(c)).filter(|w| w.starts_with("vedette_") && !w.starts_with("vedette_agent_")));
+    }
+    for name in &named {
+        let family = name.strip_suffix("_bucket").unwrap_or(name);
+        ensure!(exported.contains(family) || LATER.contains(name), "{name} is used in deploy/ and not exported");
+    }
+    println!("deploy: {} metrics named, {} exported", named.len(), exported.len());
+    ensure!(named.len() >= 30, "{named:?}");
     Ok(())
 }
 

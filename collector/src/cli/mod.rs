@@ -212,7 +212,7 @@ pub enum AuditCommand {
 pub enum PrintCommand {
     /// The configuration file with every key and its default
     Config,
-    /// The metrics of the serving side as they look when nothing has happened yet
+    /// The metrics as they look when nothing has happened yet
     Metrics,
     /// The OpenAPI 3.1 document
     Openapi,
@@ -259,7 +259,8 @@ fn print(what: PrintCommand) -> Result<u8, Trouble> {
         PrintCommand::Metrics => {
             let metrics = telemetry::Metrics::new("vedette");
             let _serve = crate::metrics::ServeMetrics::new(&metrics);
-            let _engine = crate::pipeline::PipelineMetrics::new(&metrics);
+            let _engine = crate::metrics::PipelineMetrics::new(&metrics);
+            let _stages = crate::metrics::StageMetrics::new(&metrics);
             metrics.render()
         }
     };

@@ -79,6 +79,8 @@ pub trait Backstage: Send + Sync {
     fn links(&self) -> Vec<(AgentId, String)>;
     /// The register was changed through the API.
     fn register_changed(&self);
+    /// Somebody is about to read the metrics: bring those up to date that are counted elsewhere. One caller at a time; may block.
+    fn collect(&self) {}
     /// Units the register's file declares; those written through the API are in the desk store and win.
     fn units(&self) -> Vec<crate::store::desk::UnitRow> {
         Vec::new()

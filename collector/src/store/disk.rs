@@ -87,6 +87,8 @@ pub struct DiskStats {
     pub last_failure: Option<String>,
     pub compactions: u64,
     pub removed_segments: u64,
+    /// Time of the oldest event in segments, by class.
+    pub oldest: BTreeMap<Class, Timestamp>,
 }
 
 /// UTC days one seal is split into; the events of further days share one file.
@@ -244,7 +246,12 @@ impl DiskStore {
     pub fn stats(&self) -> DiskStats {
         let inner = &self.inner;
         let state = inner.state();
+        let mut oldest: BTreeMap<Class, Timestamp> = BTreeMap::new();
+        for segment in state.segments.iter() {
+            oldest.entry(segment.meta.class).and_modify(|t| *t = (*t).min(segment.meta.min)).or_insert(segment.meta.min);
+        }
         DiskStats {
+            oldest,
             memory_rows: state.active_rows + state.sealing_rows,
             segments: state.segments.len(),
             segment_rows: state.segments.iter().map(|s| s.meta.rows).sum(),

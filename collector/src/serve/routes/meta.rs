@@ -39,10 +39,14 @@ pub async fn openapi() -> Response {
     reply::typed("application/json", api::document_json())
 }
 
-pub async fn metrics(State(shared): State<App>) -> Response {
-    let now = shared.now();
-    shared.counts.collect(&shared, now);
-    reply::typed(telemetry::CONTENT_TYPE, shared.metrics.render())
+pub async fn metrics(State(shared): State<App>) -> Result<Response, Fail> {
+    let text = shared
+        .work(|s| {
+            s.counts.collect(s, s.now());
+            Ok(s.metrics.render())
+        })
+        .await?;
+    Ok(reply::typed(telemetry::CONTENT_TYPE, text))
 }
 
 pub async fn healthy() -> Response {

@@ -22,7 +22,7 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -214,6 +214,7 @@ struct Shared {
     published: Mutex<Published>,
     advanced: Condvar,
     counters: Counters,
+    sync_seconds: OnceLock<telemetry::Histogram>,
 }
 
 impl Shared {
@@ -254,6 +255,7 @@ impl Wal {
             published: Mutex::new(Published { segments: found.segments, durable: recovery.end.0, marks: found.marks, closed: false }),
             advanced: Condvar::new(),
             counters: Counters::default(),
+            sync_seconds: OnceLock::new(),
         });
         let thread = {
             let shared = Arc::clone(&shared);
@@ -303,6 +305,27 @@ impl Wal {
     pub fn oldest(&self) -> Offset {
         let published = self.shared.published();
         Offset(published.segments.keys().next().copied().unwrap_or(published.durable))
+    }
+
+    /// What had been taken before an offset, by agent and class: the marks at the head of its segment, and the frames from there on.
+    pub fn marks_before(&self, offset: Offset) -> Result<Marks, WalError> {
+        let base = {
+            let published = self.shared.published();
+            let at = published.segments.range(..=offset.0).next_back().or_else(|| published.segments.first_key_value());
+            at.map_or(offset.0, |(base, _)| *base)
+        };
+        let mut reader = WalReader::gathering(Arc::clone(&self.shared), Offset(base))?;
+        while let Some(entry) = reader.next()?
+            && entry.offset < offset
+        {
+            reader.gather(&entry.frame);
+        }
+        Ok(reader.gathered())
+    }
+
+    /// From now on the time of each `fdatasync` goes there; the first one given stays.
+    pub fn time_syncs(&self, histogram: telemetry::Histogram) {
+        let _ = self.shared.sync_seconds.set(histogram);
     }
 
     /// What has been taken durably, by agent and class.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::disk::LogFile;
 use super::frame::{self, Parsed, SEGMENT_HEAD};
-use super::{Frame, Offset, Shared, WalError};
+use super::{Frame, Marks, Offset, Shared, WalError};
 
 /// A frame with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct WalReader {
     /// Offset of the chunk's first byte.
     chunk_at: u64,
     skipped: u64,
+    /// Marks met on the way, for a reader that only gathers them; what it skips was or will be counted by the one that works.
+    marks: Option<Marks>,
 }
 
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -40,7 +42,29 @@ impl WalReader {
                 return Err(WalError::Released { from, oldest: Offset(oldest) });
             }
         }
-        Ok(Self { shared, offset: from.0, chunk: Bytes::new(), chunk_at: from.0, skipped: 0 })
+        Ok(Self { shared, offset: from.0, chunk: Bytes::new(), chunk_at: from.0, skipped: 0, marks: None })
+    }
+
+    /// A reader that gathers marks from the begin of a segment on.
+    pub(super) fn gathering(shared: Arc<Shared>, base: Offset) -> Result<Self, WalError> {
+        Ok(Self { marks: Some(Marks::new()), ..Self::new(shared, base)? })
+    }
+
+    pub(super) fn gather(&mut self, frame: &Frame) {
+        if let Some(marks) = &mut self.marks {
+            super::raise(marks, frame);
+        }
+    }
+
+    pub(super) fn gathered(self) -> Marks {
+        self.marks.unwrap_or_default()
+    }
+
+    fn skip(&mut self, bytes: u64) {
+        self.skipped += bytes;
+        if self.marks.is_none() {
+            self.shared.counters.skipped.fetch_add(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Where the next frame will be read.
@@ -72,7 +96,12 @@ impl WalReader {
                     self.offset += length as u64;
                     return Ok(Some(Entry { offset, next: Offset(self.offset), frame }));
                 }
-                Parsed::Marks { length, .. } => self.offset += length as u64,
+                Parsed::Marks { marks, length, .. } => {
+                    if let Some(gathered) = &mut self.marks {
+                        super::merge(gathered, &marks);
+                    }
+                    self.offset += length as u64;
+                }
                 Parsed::Short | Parsed::Bad => {
                     let rest = usize::try_from(limit - self.offset).unwrap_or(usize::MAX);
                     self.chunk = Bytes::new();
@@ -80,8 +109,7 @@ impl WalReader {
                     let skip = frame::resync(&bytes, self.offset, 1).unwrap_or(rest) as u64;
                     self.chunk = Bytes::new();
                     self.offset += skip;
-                    self.skipped += skip;
-                    self.shared.counters.skipped.fetch_add(skip, Ordering::Relaxed);
+                    self.skip(skip);
                 }
             }
         }
@@ -115,8 +143,7 @@ impl WalReader {
                 .first_key_value()
                 .map(|(b, f)| (*b, Arc::clone(f), published.segments.range(b + 1..).next().map_or(published.durable, |(b, _)| *b)));
             drop(published);
-            self.skipped += lost;
-            self.shared.counters.skipped.fetch_add(lost, Ordering::Relaxed);
+            self.skip(lost);
             self.offset = begin;
             return again;
         };

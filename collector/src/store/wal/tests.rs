@@ -52,6 +52,29 @@ fn three(folder: &Path) -> (Vec<Frame>, Vec<u8>, Vec<Offset>) {
 }
 
 #[test]
+fn what_the_log_held_before_any_place_is_known_also_past_released_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = WalConfig { segment_bytes: 500, ..quick() };
+    let (wal, _) = Wal::open(folder.path(), config).unwrap();
+    let ends: Vec<Offset> = (1..=9).map(|n| wal.append(frame(n % 2, n * 10, n * 10 + 9, 200)).wait().unwrap()).collect();
+    let mark = |seq| Watermark { epoch: Epoch(3), seq };
+    let held = |marks: &Marks| [0, 1].map(|agent| marks.get(&(AgentId(agent), Class::Bulk)).copied());
+    let check = |wal: &Wal, from: usize| {
+        for (n, end) in ends.iter().enumerate().skip(from) {
+            // After frame n+1: the last even and the last odd of 1..=n+1.
+            let last = n as u64 + 1;
+            let (even, odd) = (last - last % 2, if last % 2 == 1 { last } else { last - 1 });
+            let want = [(even > 0).then(|| mark(even * 10 + 9)), Some(mark(odd * 10 + 9))];
+            assert_eq!(held(&wal.marks_before(*end).unwrap()), want, "after frame {last}");
+        }
+    };
+    check(&wal, 0);
+    assert_eq!(held(&wal.marks_before(Offset(0)).unwrap()), [None, None]);
+    assert!(wal.release(ends[4]).unwrap() > 0);
+    check(&wal, 5);
+}
+
+#[test]
 fn what_was_acknowledged_is_read_again_with_its_watermarks() {
     let folder = tempfile::tempdir().unwrap();
     let (frames, bytes, _) = three(folder.path());

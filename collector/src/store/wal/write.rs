@@ -119,7 +119,12 @@ impl Writer {
                 }
                 return Err(WalError::io("write", &path(), &e));
             }
-            match file.sync() {
+            let timed = shared.sync_seconds.get().map(|histogram| (histogram, crate::clock::instant()));
+            let synced = file.sync();
+            if let Some((histogram, started)) = timed {
+                histogram.observe(started.elapsed().as_secs_f64());
+            }
+            match synced {
                 Ok(()) => {
                     shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
                     self.end += self.buffer.len() as u64;
