@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let set = SET.get_or_init(|| {
         let source = [Source { path: "r.yml".into(), text: RULES.into() }];
         let (set, errors) =
-            RuleSet::from_sources(&source, &Mappings::none(), &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into() });
+            RuleSet::from_sources(&source, &Mappings::none(), &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into(), ..Options::default() });
         assert_eq!(errors, []);
         set
     });

@@ -9,7 +9,7 @@ use rule::{Mappings, Options, RuleSet, Source};
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let source = [Source { path: "f.yml".into(), text: text.into() }];
     let (mappings, _) = Mappings::from_sources(&source);
-    let options = Options { placeholders: [("a".to_owned(), vec!["x*".to_owned(), "y".to_owned()])].into() };
+    let options = Options { placeholders: [("a".to_owned(), vec!["x*".to_owned(), "y".to_owned()])].into(), ..Options::default() };
     let (set, errors) = RuleSet::from_sources(&source, &mappings, &options);
     assert!(errors.iter().all(|e| e.path == "f.yml" && !e.what.is_empty()));
     let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::new("linux", "process_creation", "sshd"));

@@ -33,6 +33,8 @@ pub struct RuleMeta {
     pub path: String,
     /// False for a rule that only feeds correlations (it raises no alert of its own).
     pub alerts: bool,
+    /// On trial (`shadow: true`): its findings are counted and kept for search, and never become an alert.
+    pub shadow: bool,
     /// Fields that make two findings of this rule the same alert; empty: source and destination address.
     pub group_by: Vec<String>,
 }

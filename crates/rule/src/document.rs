@@ -70,6 +70,10 @@ pub(crate) struct Head {
     pub tags: Vec<String>,
     /// Custom attribute `alerts`.
     pub alerts: Option<bool>,
+    /// Custom attribute `shadow`.
+    pub shadow: Option<bool>,
+    /// `status: experimental`.
+    pub experimental: bool,
     /// Custom attribute `group_by`.
     pub group_by: Vec<String>,
 }

@@ -321,7 +321,7 @@ impl<'a> Loader<'a> {
     }
 
     /// `fed`: a correlation refers to it, and whether it still raises alerts of its own (`generate`). An explicit
-    /// `alerts:` wins.
+    /// `alerts:` wins, and a rule on trial (`shadow`) raises none.
     fn meta(&self, place: &Place, head: &Head, source: &LogSource, fed: Option<bool>) -> RuleMeta {
         let mut techniques = Vec::new();
         let mut tactics = Vec::new();
@@ -340,6 +340,7 @@ impl<'a> Loader<'a> {
             let ours = names.iter().find(|n| matches!(n, Name::Known(_)));
             ours.map_or_else(|| name.clone(), |n| n.as_str().to_owned())
         });
+        let shadow = head.shadow.unwrap_or(head.experimental && self.builder.options.shadow_experimental);
         RuleMeta {
             id: id(head),
             name: head.name.clone(),
@@ -353,7 +354,8 @@ impl<'a> Loader<'a> {
             tags: head.tags.clone(),
             author: head.author.clone(),
             path: place.path.clone(),
-            alerts: head.alerts.unwrap_or(fed.unwrap_or(true)),
+            alerts: !shadow && head.alerts.unwrap_or(fed.unwrap_or(true)),
+            shadow,
             group_by: group_by.collect(),
         }
     }
@@ -370,4 +372,30 @@ impl Known {
 
 fn id(head: &Head) -> String {
     head.id.clone().or_else(|| head.name.clone()).unwrap_or_else(|| head.title.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Mappings, Options, RuleSet, Source};
+
+    #[test]
+    fn a_rule_on_trial_says_so_and_raises_no_alert() {
+        let rule = |status: &str, more: &str| {
+            let text = format!(
+                "title: t\nid: 5c0d62a5-6a0e-4f4c-8a43-2f3b7a3d6a01\nstatus: {status}\nlogsource:\n  category: x\ndetection:\n  s:\n    a: b\n  condition: s\n{more}"
+            );
+            let source = Source { path: "r.yml".into(), text };
+            move |options: &Options| {
+                let (set, errors) = RuleSet::from_sources(std::slice::from_ref(&source), &Mappings::none(), options);
+                assert_eq!(errors, []);
+                set.rules().first().map(|m| (m.shadow, m.alerts))
+            }
+        };
+        let (plain, trial) = (Options::default(), Options { shadow_experimental: true, ..Options::default() });
+        assert_eq!(rule("test", "shadow: true\nalerts: true\n")(&plain), Some((true, false)));
+        assert_eq!(rule("experimental", "")(&plain), Some((false, true)));
+        assert_eq!(rule("experimental", "")(&trial), Some((true, false)));
+        assert_eq!(rule("experimental", "shadow: false\n")(&trial), Some((false, true)));
+        assert_eq!(rule("test", "")(&trial), Some((false, true)));
+    }
 }

@@ -95,6 +95,13 @@ fn document(place: Place) -> Result<Document, RuleError> {
                     v.as_bool().ok_or_else(|| place.error(&["alerts"], "'alerts' is neither true nor false", "write 'alerts: false'"))?,
                 ),
             },
+            shadow: match custom("shadow") {
+                None => None,
+                Some(v) => Some(
+                    v.as_bool().ok_or_else(|| place.error(&["shadow"], "'shadow' is neither true nor false", "write 'shadow: true'"))?,
+                ),
+            },
+            experimental: rule.status == Some(rsigma_parser::Status::Experimental),
             group_by: match custom("group_by") {
                 None => Vec::new(),
                 Some(v) => {
@@ -442,6 +449,8 @@ fn correlation(place: Place) -> Result<Document, RuleError> {
         level,
         tags: texts("tags", top.get("tags"))?,
         alerts: flag("alerts", custom("alerts"))?,
+        shadow: flag("shadow", custom("shadow"))?,
+        experimental: head_text("status").as_deref() == Some("experimental"),
         group_by: texts("group_by", custom("group_by"))?,
     };
     let word = |key: &str| section.get(key).and_then(Yaml::as_str);

@@ -29,6 +29,8 @@ const PLANS_MAX: usize = 4096;
 pub struct Options {
     /// Values of placeholders, by name without the percent signs; a rule with a placeholder that has none stays silent.
     pub placeholders: BTreeMap<String, Vec<String>>,
+    /// Rules of `status: experimental` are on trial unless they say `shadow: false`.
+    pub shadow_experimental: bool,
 }
 
 /// One file's text and the path to name in messages.

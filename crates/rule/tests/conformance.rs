@@ -62,7 +62,7 @@ fn matches(set: &RuleSet, event: &Arc<Event>) -> bool {
 fn check(case: &Case) -> Result<(), String> {
     let detection = serde_yaml_ng::to_string(&BTreeMap::from([("detection", &case.detection)])).unwrap();
     let text = format!("title: Case\nid: case\nlogsource:\n  product: test\n{detection}");
-    let options = Options { placeholders: case.placeholders.clone() };
+    let options = Options { placeholders: case.placeholders.clone(), ..Options::default() };
     let (set, errors) = RuleSet::from_sources(&[Source { path: "case.yml".into(), text }], &Mappings::none(), &options);
     if let Some(words) = &case.refused {
         return match errors.first() {

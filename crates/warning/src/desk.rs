@@ -529,6 +529,7 @@ mod tests {
             author: String::new(),
             path: String::new(),
             alerts,
+            shadow: false,
             group_by: group_by.iter().map(|g| (*g).into()).collect(),
         })
     }
