@@ -45,7 +45,7 @@ const HEADER: u16 = 0x8000;
 
 /// Room for one event's answers; a stamp that is not the present epoch means "not yet decided".
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     epoch: u32,
     answers: Vec<(u32, i32)>,
     places: Vec<(u32, u16)>,
@@ -59,7 +59,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(program: &Program) -> Self {
+    pub(crate) fn new(program: &Program) -> Self {
         Self {
             answers: vec![(0, 0); program.predicates.len()],
             places: vec![(0, 0); program.slots.len()],
