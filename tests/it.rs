@@ -9,6 +9,7 @@ mod input;
 mod link;
 mod live;
 mod logs;
+mod matching;
 mod net;
 mod ocsf;
 mod road;

@@ -175,7 +175,10 @@ pub fn replay(command: &ReplayCommand, output: Format) -> ExitCode {
 }
 
 fn run_replay(command: &ReplayCommand, output: Format) -> Result<ExitCode> {
-    anyhow::ensure!(output != Format::Csv, "replay prints tables and JSON lines; csv would lose the lists an alert holds");
+    anyhow::ensure!(
+        matches!(output, Format::Table | Format::Json | Format::Jsonl),
+        "replay prints tables and JSON lines; csv would lose the lists an alert holds"
+    );
     let rules = if command.rules.is_empty() { found("rules").into_iter().collect() } else { command.rules.clone() };
     anyhow::ensure!(
         !rules.is_empty(),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use collector::{cli, command};
+use collector::{cli, command, matching};
 
 /// Vedette 烽燧: city-wide network-security monitoring and early warning
 #[derive(Parser)]
@@ -24,6 +24,7 @@ struct Arguments {
 enum Command {
     Serve(command::ServeArgs),
     Replay(command::ReplayCommand),
+    Match(matching::MatchArgs),
     Check(command::CheckArgs),
     Demo(command::DemoArgs),
     /// Print completions for a shell
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Serve(args) => command::serve(&args),
         Command::Replay(args) => command::replay(&args, arguments.global.output),
+        Command::Match(args) => matching::command(&args, &arguments.global),
         Command::Check(args) => command::check(&args),
         Command::Demo(args) => command::demo(&args, arguments.global.server.as_deref()),
         Command::Completions { shell } => {

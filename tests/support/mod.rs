@@ -1,5 +1,6 @@
 //! What the cases share: where the real data lies, how a skip is said.
 
+pub mod bench;
 pub mod http;
 pub mod programs;
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use client::{Client, Trouble};
 use output::Printer;
-pub use output::{Format, Lang};
+pub use output::{Format, Lang, Language, clean};
 
 /// Exit codes.
 pub mod exit {

@@ -12,6 +12,10 @@ pub enum Format {
     Json,
     Jsonl,
     Csv,
+    /// How many; `match`: by rule
+    Count,
+    /// ATT&CK Navigator layer; only for `rules coverage`
+    Navigator,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,6 +23,17 @@ pub enum Lang {
     Auto,
     Zh,
     En,
+}
+
+impl Lang {
+    /// With what the environment says where nothing was said.
+    pub fn decided(self) -> Language {
+        match self {
+            Self::Zh => Language::Zh,
+            Self::En => Language::En,
+            Self::Auto => of_environment(|name| std::env::var(name).ok()),
+        }
+    }
 }
 
 /// The language decided on.
@@ -54,12 +69,7 @@ impl Printer {
     pub fn new(format: Format, lang: Lang) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        let lang = match lang {
-            Lang::Zh => Language::Zh,
-            Lang::En => Language::En,
-            Lang::Auto => of_environment(|name| std::env::var(name).ok()),
-        };
-        Self { format, lang, color }
+        Self { format, lang: lang.decided(), color }
     }
 
     pub fn list(&self, items: &[Value], columns: &[Column]) {
@@ -71,7 +81,8 @@ impl Printer {
             Format::Json => format!("{}\n", serde_json::to_string_pretty(items).unwrap_or_default()),
             Format::Jsonl => items.iter().map(|i| format!("{i}\n")).collect(),
             Format::Csv => crate::serve::reply::to_csv(items),
-            Format::Table => self.table(items, columns),
+            Format::Count => format!("{}\n", items.len()),
+            Format::Navigator | Format::Table => self.table(items, columns),
         }
     }
 
@@ -119,7 +130,8 @@ impl Printer {
             Format::Json => write(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())),
             Format::Jsonl => write(&format!("{value}\n")),
             Format::Csv => write(&crate::serve::reply::to_csv(std::slice::from_ref(value))),
-            Format::Table => write(&text(value, self.lang)),
+            Format::Count => write("1\n"),
+            Format::Navigator | Format::Table => write(&text(value, self.lang)),
         }
     }
 }

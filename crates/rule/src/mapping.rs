@@ -102,19 +102,32 @@ impl Mappings {
 
     /// Reads mapping files and folders (`*.yml`, `*.yaml`, sorted by path).
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> (Self, Vec<RuleError>) {
+        Self::read(paths, false)
+    }
+
+    /// The same for events of any shape: targets may be any names.
+    pub fn load_open<P: AsRef<Path>>(paths: &[P]) -> (Self, Vec<RuleError>) {
+        Self::read(paths, true)
+    }
+
+    fn read<P: AsRef<Path>>(paths: &[P], open: bool) -> (Self, Vec<RuleError>) {
         let (sources, mut errors) = read_sources(paths);
-        let (mappings, more) = Self::from_sources(&sources);
+        let (mappings, more) = Self::parse(&sources, open);
         errors.extend(more);
         (mappings, errors)
     }
 
     /// The same from texts already read. A file with a mistake is left out whole.
     pub fn from_sources(sources: &[Source]) -> (Self, Vec<RuleError>) {
+        Self::parse(sources, false)
+    }
+
+    fn parse(sources: &[Source], open: bool) -> (Self, Vec<RuleError>) {
         let mut all = Self::default();
         let mut errors = Vec::new();
         for source in sources {
             for place in read::split(&source.path, &source.text) {
-                if let Err(error) = all.add(&place) {
+                if let Err(error) = all.add(&place, open) {
                     errors.push(error);
                 }
             }
@@ -122,7 +135,7 @@ impl Mappings {
         (all, errors)
     }
 
-    fn add(&mut self, place: &Place) -> Result<(), RuleError> {
+    fn add(&mut self, place: &Place, open: bool) -> Result<(), RuleError> {
         let file: File = serde_yaml_ng::from_str(&place.text).map_err(|e| {
             let mut error = place.error(&[], e.to_string().chars().take(300).collect::<String>(), "");
             if let Some(at) = e.location() {
@@ -134,7 +147,15 @@ impl Mappings {
         let names = |fields: &BTreeMap<String, OneOrMore>| -> Result<BTreeMap<String, Vec<Name>>, RuleError> {
             fields
                 .iter()
-                .map(|(from, to)| Ok((from.clone(), to.list().iter().map(|t| target(place, from, t)).collect::<Result<_, _>>()?)))
+                .map(|(from, to)| {
+                    Ok((
+                        from.clone(),
+                        to.list()
+                            .iter()
+                            .map(|t| if open { Ok(Name::from(t.as_str())) } else { target(place, from, t) })
+                            .collect::<Result<_, _>>()?,
+                    ))
+                })
                 .collect()
         };
         let fields = names(&file.fields)?;
