@@ -102,6 +102,8 @@ const STATS_NS: i64 = SECOND_NS;
 /// A frame may lie so long in the kernel's ring; timers must not run ahead of it.
 const BLOCK_WAIT: Duration = Duration::from_millis(20);
 const SLACK_NS: i64 = 100_000_000;
+/// Least wait between two looks when nothing arrives: a block of the ring takes as long to be handed over.
+const LEAST_WAIT_NS: i64 = 20_000_000;
 /// Frames taken from one interface before the next one has its turn.
 const TURN_FRAMES: usize = 2048;
 const INTERFACES_MAX: usize = 256;
@@ -360,6 +362,9 @@ impl Sensor for NetSensor {
                 // Handed on before the wait, not after it.
                 return Ok(());
             }
+            // Not past the moment when an attempt counts as unanswered, so that it is told then; nor shorter than a block of the ring takes.
+            let until = self.pipeline.due().map_or(i64::MAX, |due| due.plus_ns(SLACK_NS).since(now).max(LEAST_WAIT_NS));
+            let wait = wait.min(Duration::from_nanos(until.unsigned_abs()));
             let sources: Vec<i32> = self.ports.iter().filter_map(|p| p.source.descriptor()).collect();
             // A source without a descriptor waits by itself while it is drained.
             if sources.len() == self.ports.len() {

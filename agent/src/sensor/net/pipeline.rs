@@ -154,6 +154,11 @@ impl Pipeline {
         voice.sampled(now);
     }
 
+    /// When `tick` will have something to tell of an attempt that waits for its answer.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.table.due()
+    }
+
     /// Ends every flow and tells what was held back.
     pub fn flush(&mut self, out: &mut Sink<'_>) {
         let now = self.table.now();

@@ -168,6 +168,11 @@ impl<D: Default> FlowTable<D> {
         self.touch(index, frame, &ends, ip, observer);
     }
 
+    /// When `advance` will have something to do for an attempt that waits for its answer, or for an observer; nothing stands in line if `None`.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.wakes.front().map(|(due, ..)| *due)
+    }
+
     /// Tells the table what time it is, so that timers run on a quiet link. Packets do it too.
     pub fn advance<O: Observer<D>>(&mut self, now: Timestamp, observer: &mut O) {
         if now <= self.now && now.since(self.now) > -BACK_STEP {

@@ -168,6 +168,7 @@ fn a_datagram_without_an_answer_is_told_after_a_second_and_once() {
     // Nobody in particular is asked.
     b.frame(30, 0, &eth_udp("10.0.0.1:5002", "239.255.255.250:1900", b""));
     b.frame(40, 0, &eth_udp("10.0.0.1:5003", "255.255.255.255:67", b""));
+    assert_eq!(b.table.due(), Some(Timestamp::from_ms(1000)));
     b.table.advance(Timestamp::from_ms(999), &mut b.log);
     assert_eq!(b.said(), "");
     b.table.advance(Timestamp::from_ms(1500), &mut b.log);
