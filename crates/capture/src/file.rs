@@ -17,6 +17,10 @@ use crate::{CaptureError, PacketSource, Stats};
 
 const BUFFER_BYTES: usize = 128 << 10;
 const RECORD_BYTES_MAX: usize = 4 << 20;
+/// Type of a pcapng section header, the same in either byte order; its own length is read in the order it states further on.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// Type and twice the length around every pcapng block.
+const BLOCK_FRAME_BYTES: u32 = 12;
 /// Interfaces of one pcapng section that are kept; frames of further ones have an unknown link type.
 const INTERFACES_MAX: usize = 4096;
 
@@ -58,7 +62,7 @@ pub struct FileSource<'r> {
 enum Kind {
     Unknown,
     Pcap { link: LinkType, nanoseconds: bool },
-    PcapNg { interfaces: Vec<Port> },
+    PcapNg { big_endian: bool, interfaces: Vec<Port> },
 }
 
 #[derive(Clone, Copy)]
@@ -120,6 +124,10 @@ impl<'r> FileSource<'r> {
             }
             let base = self.reader.data().as_ptr() as usize;
             let here = self.reader.data().len();
+            if self.kind.is_short_block(self.reader.data()) {
+                self.stop("malformed");
+                continue;
+            }
             match self.reader.next() {
                 Ok((size, block)) => {
                     // A record of no bytes would be read for ever.
@@ -184,6 +192,14 @@ impl PacketSource for FileSource<'_> {
 }
 
 impl Kind {
+    /// True if a pcapng block claims to be shorter than its own frame: the library subtracts that from the claim for some kinds unchecked.
+    fn is_short_block(&self, bytes: &[u8]) -> bool {
+        let Self::PcapNg { big_endian, .. } = *self else { return false };
+        let Some(([a, b, c, d, len @ ..], _)) = bytes.split_first_chunk::<8>() else { return false };
+        let section = [*a, *b, *c, *d] == SECTION;
+        !section && (if big_endian { u32::from_be_bytes(*len) } else { u32::from_le_bytes(*len) }) < BLOCK_FRAME_BYTES
+    }
+
     fn block(&mut self, block: &PcapBlockOwned<'_>, base: usize, last: &mut Timestamp) -> Option<Found> {
         let place = |data: &[u8]| (data.as_ptr() as usize).saturating_sub(base);
         match block {
@@ -199,12 +215,12 @@ impl Kind {
                 let bytes = record.data.len().min(record.caplen as usize);
                 Some(Found { time, link, len: record.origlen, start: place(record.data), bytes })
             }
-            PcapBlockOwned::NG(Block::SectionHeader(_)) => {
-                *self = Self::PcapNg { interfaces: Vec::new() };
+            PcapBlockOwned::NG(Block::SectionHeader(section)) => {
+                *self = Self::PcapNg { big_endian: section.big_endian(), interfaces: Vec::new() };
                 None
             }
             PcapBlockOwned::NG(block) => {
-                let Self::PcapNg { interfaces } = self else { return None };
+                let Self::PcapNg { interfaces, .. } = self else { return None };
                 match block {
                     Block::InterfaceDescription(i) => {
                         if interfaces.len() < INTERFACES_MAX {
@@ -356,6 +372,19 @@ mod tests {
         }
         assert_eq!(seen, [(5_000, LinkType::Ethernet, 60, b"abcd".to_vec()), (5, LinkType::Raw, 60, b"efgh".to_vec())]);
         assert_eq!((source.method(), source.defect()), ("pcapng", None));
+    }
+
+    #[test]
+    fn a_block_shorter_than_its_frame_ends_the_reading_whatever_its_kind() {
+        for kind in [0x8000_0001u32, 1, 6, 10, 0xbad] {
+            for (big, claim) in [(false, 0u32), (false, 4), (true, 11)] {
+                let word = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
+                let mut bytes = [word(0x0a0d_0d0a), word(28), word(0x1a2b_3c4d)].concat();
+                bytes.extend(if big { [0, 1, 0, 0] } else { [1, 0, 0, 0] });
+                bytes.extend([&[0xff; 8][..], &word(28), &word(kind), &word(claim), &[0; 60]].concat());
+                assert_eq!(read(&bytes), (Vec::new(), Some(Defect { name: "malformed", offset: 28 })), "{kind:x} {claim}");
+            }
+        }
     }
 
     #[test]
