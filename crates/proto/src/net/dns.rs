@@ -15,6 +15,7 @@ pub static DNS: Protocol = Protocol {
     name: "dns",
     about: "questions and answers, with the shape of the names",
     fields: &[
+        field::STATUS_ID,
         field::DNS_QUERY,
         field::DNS_TYPE,
         field::DNS_CLASS,

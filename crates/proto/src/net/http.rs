@@ -15,6 +15,7 @@ pub static HTTP: Protocol = Protocol {
     name: "http",
     about: "requests with host, target, agent and the status of the answer",
     fields: &[
+        field::STATUS_ID,
         field::HTTP_METHOD,
         field::HTTP_HOST,
         field::HTTP_PATH,

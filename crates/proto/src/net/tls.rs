@@ -17,6 +17,7 @@ pub static TLS: Protocol = Protocol {
     name: "tls",
     about: "server name, versions, cipher, client fingerprints, certificate",
     fields: &[
+        field::STATUS_ID,
         field::TLS_SNI,
         field::TLS_VERSION,
         field::TLS_CIPHER,
