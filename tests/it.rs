@@ -5,6 +5,7 @@ mod arrows;
 mod browser;
 mod crash;
 mod deploy;
+mod explain;
 mod input;
 mod link;
 mod live;

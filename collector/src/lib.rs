@@ -9,6 +9,7 @@ pub mod command;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod explain;
 pub mod ingest;
 pub mod matching;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use collector::{cli, command, matching};
+use collector::{cli, command, explain, matching};
 
 /// Vedette 烽燧: city-wide network-security monitoring and early warning
 #[derive(Parser)]
@@ -25,6 +25,7 @@ enum Command {
     Serve(command::ServeArgs),
     Replay(command::ReplayCommand),
     Match(matching::MatchArgs),
+    Explain(explain::ExplainArgs),
     Check(command::CheckArgs),
     Demo(command::DemoArgs),
     /// Print completions for a shell
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => command::serve(&args),
         Command::Replay(args) => command::replay(&args, arguments.global.output),
         Command::Match(args) => matching::command(&args, &arguments.global),
+        Command::Explain(args) => explain::command(&args, &arguments.global),
         Command::Check(args) => command::check(&args),
         Command::Demo(args) => command::demo(&args, arguments.global.server.as_deref()),
         Command::Completions { shell } => {

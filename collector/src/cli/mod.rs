@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use client::{Client, Trouble};
 use output::Printer;
-pub use output::{Format, Lang, Language, clean};
+pub use output::{Format, Lang, Language, clean, write};
 
 /// Exit codes.
 pub mod exit {

@@ -31,7 +31,7 @@ use crate::rulebook::{self, RuleArgs};
 
 use correlating::Correlating;
 use input::{Input, Lines};
-pub use record::Form;
+pub use record::{Form, ecs as ecs_source, speaks_sigma, time as time_of};
 use report::Shape;
 pub use report::{json_value, stored};
 use work::{Done, Job, Plan, Worker};
