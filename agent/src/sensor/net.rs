@@ -56,7 +56,7 @@ impl Default for Config {
             interfaces: Interfaces::Word("auto".to_owned()),
             loopback: false,
             promiscuous: false,
-            buffer: settings::Bytes(4 << 20),
+            buffer: settings::Bytes(2 << 20),
             flows_max: 65_536,
             stream_bytes: settings::Bytes(64 << 10),
             idle_tcp: seconds(600),
@@ -76,8 +76,8 @@ interfaces = "auto"
 loopback = false
 # Take frames that are not for this host (a mirror port, a tap).
 promiscuous = false
-# Kernel buffer of each interface.
-buffer = "4 MiB"
+# Kernel buffer of each interface; it counts as memory of the agent. What it cannot hold is counted and declared: more for a tap or a busy host.
+buffer = "2 MiB"
 # Flows remembered at once. A full table gives up closed flows first, then attempts without an answer.
 flows_max = 65536
 # Bytes of each TCP direction that the protocol readers get.
