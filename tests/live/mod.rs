@@ -146,7 +146,7 @@ fn a_scan_and_password_guessing_reach_the_live_page_within_two_seconds() -> Resu
     let words = dir.path().join("words");
     fs::write(&words, (0..12).map(|n| format!("wrong-{n}\n")).collect::<String>())?;
     // The feed is read while it guesses: an alert has arrived when it is there, not when the attacker is done.
-    let mut hydra = lab
+    let hydra = lab
         .command("attacker", Path::new("hydra"))
         .args(["-l", "root", "-t", "4", "-I", "-P"])
         .arg(&words)
@@ -156,7 +156,7 @@ fn a_scan_and_password_guessing_reach_the_live_page_within_two_seconds() -> Resu
         .spawn()
         .map(Running)?;
     let guess = next_alert(&mut feed, |a| a["techniques"].to_string().contains("T1110") && has(a, "source_ips", "10.77.0.66"))?;
-    let _ = hydra.0.wait();
+    drop(hydra);
     check(&guess, "10.77.0.66", "bank-1", "finance", "T1110")?;
     let delay = self::delay(&guess);
     println!("guessing: deciding line → feed {delay:?}");
