@@ -3,6 +3,7 @@
 mod agent;
 mod arrows;
 mod browser;
+mod cli;
 mod crash;
 mod deploy;
 mod explain;

@@ -249,10 +249,13 @@ pub struct DemoArgs {
     state: PathBuf,
 }
 
-/// Takes the server from `--server` and a token that may enrol from VEDETTE_TOKEN.
-pub fn demo(args: &DemoArgs, server: Option<&str>) -> ExitCode {
-    let token = std::env::var("VEDETTE_TOKEN").unwrap_or_default();
-    match crate::demo::run(server.unwrap_or("http://127.0.0.1:8080"), &token, &args.state).context("the demo city") {
+/// Takes the server, its authority and a token that may enrol from the same flags and variables as the other commands.
+pub fn demo(args: &DemoArgs, global: &crate::cli::Global) -> ExitCode {
+    let client = match crate::cli::connect(global) {
+        Ok(client) => client,
+        Err(trouble) => return bad_input(&trouble.say(crate::cli::Language::En)),
+    };
+    match crate::demo::run(&client, &args.state).context("the demo city") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

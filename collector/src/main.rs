@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Command::Match(args) => matching::command(&args, &arguments.global),
         Command::Explain(args) => explain::command(&args, &arguments.global),
         Command::Check(args) => command::check(&args),
-        Command::Demo(args) => command::demo(&args, arguments.global.server.as_deref()),
+        Command::Demo(args) => command::demo(&args, &arguments.global),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "vedette", &mut std::io::stdout());
             ExitCode::SUCCESS

@@ -1,6 +1,6 @@
 //! A small client of `/api/v1`: one connection at a time, plain or TLS, answers bounded, errors with an exit code.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ use super::output::Language;
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 const CONNECT_S: u64 = 10;
 
+/// Seconds a server may take for a TLS handshake, and for the head of an answer (it ends requests of its own accord before that).
+const HANDSHAKE_S: u64 = 10;
+const ANSWER_S: u64 = 90;
+
 /// Why a command could not be carried out.
 #[derive(Debug)]
 pub enum Trouble {
@@ -26,6 +30,8 @@ pub enum Trouble {
     Input(String),
     /// Nobody there, or the connection broke.
     Connection(String),
+    /// The same, in both languages: English, Chinese.
+    Reach(String, String),
     /// The server says why.
     Problem(Box<api::Problem>),
     /// The server says no more than a number.
@@ -36,7 +42,7 @@ impl Trouble {
     pub fn code(&self) -> u8 {
         match self {
             Self::Input(_) => exit::BAD_INPUT,
-            Self::Connection(_) => exit::NO_CONNECTION,
+            Self::Connection(_) | Self::Reach(..) => exit::NO_CONNECTION,
             Self::Problem(problem) => code_of(problem.status),
             Self::Status(status) => code_of(*status),
         }
@@ -45,7 +51,15 @@ impl Trouble {
     pub fn say(&self, lang: Language) -> String {
         match self {
             Self::Input(text) | Self::Connection(text) => text.clone(),
-            Self::Status(status) => format!("the server answers {status}"),
+            Self::Reach(en, zh) => if lang == Language::Zh { zh } else { en }.clone(),
+            Self::Status(status) if lang == Language::Zh => format!("服务器应答 {status}，且不是本系统的格式；请检查 --server 地址"),
+            Self::Status(status) => format!("the server answers {status}, and not in our words: is --server the address of a Vedette collector?"),
+            Self::Problem(p) if p.status == 401 && lang == Language::Zh => {
+                "令牌缺失、已过期或已吊销：用 --token-file 或 VEDETTE_TOKEN 提供有效令牌（在控制台“令牌”或由管理员创建）".to_owned()
+            }
+            Self::Problem(p) if p.status == 401 => {
+                "no token, or one that has expired or was revoked: give a valid one by --token-file or VEDETTE_TOKEN (`vedette token create` makes them)".to_owned()
+            }
             Self::Problem(p) => {
                 let (title, detail) = if lang == Language::Zh { (&p.title_zh, &p.detail_zh) } else { (&p.title, &p.detail) };
                 if detail.is_empty() { title.clone() } else { format!("{title}: {detail}") }
@@ -69,6 +83,8 @@ pub struct Client {
     port: u16,
     authority: String,
     token: String,
+    /// Where the authorities are read from that are trusted.
+    ca: PathBuf,
     tls: Option<Arc<rustls::ClientConfig>>,
 }
 
@@ -87,12 +103,17 @@ impl Client {
         if !secure && !loopback && !token.is_empty() {
             return Err(Trouble::Input(format!("a token would travel in the clear to {host}: use https://")));
         }
+        if !token.bytes().all(|c| c.is_ascii_graphic()) {
+            return Err(Trouble::Input("the token has characters no token has; is the token file the right one, and one line?".to_owned()));
+        }
+        let ca = ca.unwrap_or_else(|| Path::new(SYSTEM_AUTHORITIES)).to_owned();
         Ok(Self {
             server: server.trim_end_matches('/').to_owned(),
             port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             authority: authority.to_string(),
             token: token.to_owned(),
-            tls: if secure { Some(tls(ca)?) } else { None },
+            tls: if secure { Some(tls(&ca)?) } else { None },
+            ca,
             host,
         })
     }
@@ -109,12 +130,11 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, Trouble> {
-        let gone = |e: &dyn std::fmt::Display| {
-            Trouble::Connection(format!("cannot reach {}: {e}; is the collector running, and --server right?", self.server))
-        };
         let connect = TcpStream::connect((self.host.as_str(), self.port));
-        let stream =
-            tokio::time::timeout(Duration::from_secs(CONNECT_S), connect).await.map_err(|_| gone(&"no answer"))?.map_err(|e| gone(&e))?;
+        let stream = tokio::time::timeout(Duration::from_secs(CONNECT_S), connect)
+            .await
+            .map_err(|_| self.gone("no answer", "无应答"))?
+            .map_err(|e| self.refused(&e))?;
         let _ = stream.set_nodelay(true);
         let mut request = Request::builder().method(method).uri(path).header("host", &self.authority).header("accept", "application/json");
         if !self.token.is_empty() {
@@ -131,14 +151,95 @@ impl Client {
             }
         };
         let request = request.body(Full::new(bytes)).map_err(|e| Trouble::Input(e.to_string()))?;
-        match &self.tls {
-            None => exchange(stream, request).await.map_err(|e| gone(&e)),
-            Some(config) => {
-                let name = rustls::pki_types::ServerName::try_from(self.host.clone()).map_err(|e| Trouble::Input(e.to_string()))?;
-                let stream = tokio_rustls::TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|e| gone(&e))?;
-                exchange(stream, request).await.map_err(|e| gone(&e))
+        let exchanged = async {
+            match &self.tls {
+                None => exchange(stream, request).await.map_err(|e| self.broke(&e)),
+                Some(config) => {
+                    let name = rustls::pki_types::ServerName::try_from(self.host.clone()).map_err(|e| Trouble::Input(e.to_string()))?;
+                    let connector = tokio_rustls::TlsConnector::from(config.clone());
+                    let stream = tokio::time::timeout(Duration::from_secs(HANDSHAKE_S), connector.connect(name, stream))
+                        .await
+                        .map_err(|_| self.gone("no TLS answer", "TLS 握手无应答"))?
+                        .map_err(|e| self.untrusted(&e))?;
+                    exchange(stream, request).await.map_err(|e| self.broke(&e))
+                }
             }
+        };
+        tokio::time::timeout(Duration::from_secs(ANSWER_S), exchanged).await.map_err(|_| self.gone("no answer", "无应答"))?
+    }
+
+    fn gone(&self, en: &str, zh: &str) -> Trouble {
+        let server = &self.server;
+        Trouble::Reach(
+            format!("cannot reach {server}: {en}; is the collector running, and --server right?"),
+            format!("无法连接 {server}：{zh}；请确认采集中心已运行、--server 地址正确"),
+        )
+    }
+
+    fn refused(&self, error: &std::io::Error) -> Trouble {
+        use std::io::ErrorKind as K;
+        match error.kind() {
+            K::ConnectionRefused => self.gone("nobody listens there", "该端口无人监听"),
+            K::HostUnreachable | K::NetworkUnreachable => self.gone("no way to that host", "网络不可达"),
+            _ => self.gone(&error.to_string(), &error.to_string()),
         }
+    }
+
+    /// A connection that was made, and then was not HTTP or ended early.
+    fn broke(&self, error: &hyper::Error) -> Trouble {
+        if self.tls.is_none() && error.is_parse() {
+            let secure = self.server.replacen("http://", "https://", 1);
+            return Trouble::Reach(
+                format!("{} does not speak plain HTTP; if it speaks TLS, use --server {secure}", self.server),
+                format!("{} 不是明文 HTTP 服务；若已启用 TLS，请用 --server {secure}", self.server),
+            );
+        }
+        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            return self.gone("it ended the connection without an answer", "对方未作答即断开连接");
+        }
+        self.gone(&error.to_string(), &error.to_string())
+    }
+
+    /// A TLS handshake that failed: not TLS at all, or a certificate that is not to be trusted, and what to do.
+    fn untrusted(&self, error: &std::io::Error) -> Trouble {
+        use rustls::CertificateError as C;
+        let server = &self.server;
+        let (en, zh) = match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                let plain = server.replacen("https://", "http://", 1);
+                (
+                    format!("it does not speak TLS; on this machine use --server {plain}, elsewhere set [serve] certificate and key there"),
+                    format!("对方不是 TLS 服务；本机可用 --server {plain}，异地请在采集中心配置 [serve] certificate 与 key"),
+                )
+            }
+            Some(rustls::Error::InvalidCertificate(C::UnknownIssuer | C::BadSignature)) => {
+                let ca = self.ca.display();
+                (
+                    format!(
+                        "its certificate was not signed by an authority in {ca}; give --ca (or VEDETTE_CA) the PEM file of its own authority"
+                    ),
+                    format!("其证书不是由 {ca} 中的机构签发；请用 --ca（或 VEDETTE_CA）指定其签发机构的 PEM 文件"),
+                )
+            }
+            Some(rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. })) => {
+                let host = &self.host;
+                (
+                    format!("its certificate is not for '{host}'; use the name it was made for"),
+                    format!("其证书不适用于“{host}”；请使用证书所载的名称"),
+                )
+            }
+            Some(rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. })) => (
+                "its certificate has expired; renew it there, and check this machine's clock".to_owned(),
+                "其证书已过期；请更换证书，并检查本机时钟".to_owned(),
+            ),
+            Some(rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. })) => (
+                "its certificate is not valid yet; check the clocks of both machines".to_owned(),
+                "其证书尚未生效；请检查双方时钟".to_owned(),
+            ),
+            Some(other) => (other.to_string(), other.to_string()),
+            None => return self.gone("it ended the connection in the TLS handshake", "TLS 握手时对方断开连接"),
+        };
+        Trouble::Reach(format!("cannot trust {server}: {en}"), format!("无法信任 {server}：{zh}"))
     }
 
     async fn body(&self, response: Response<Incoming>) -> Result<Bytes, Trouble> {
@@ -176,7 +277,7 @@ impl Client {
     pub async fn pages(&self, path: &str, query: &[(&str, &str)], limit: usize) -> Result<Vec<Value>, Trouble> {
         let mut items = Vec::new();
         let mut cursor = String::new();
-        let paged = !matches!(path, "/api/v1/units" | "/api/v1/tokens");
+        let paged = !matches!(path, "/api/v1/units" | "/api/v1/tokens" | "/api/v1/people");
         while items.len() < limit {
             let page_limit = (limit - items.len()).min(api::PAGE_MAX).to_string();
             let mut all: Vec<(&str, &str)> = query.iter().copied().filter(|(_, v)| !v.is_empty()).collect();
@@ -228,10 +329,12 @@ pub fn address(path: &str, query: &[(&str, &str)]) -> String {
     out
 }
 
-/// Trusts the given authority; without one, the system's list.
-fn tls(ca: Option<&Path>) -> Result<Arc<rustls::ClientConfig>, Trouble> {
+/// Authorities this machine trusts.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Trusts the authorities of a PEM file.
+fn tls(path: &Path) -> Result<Arc<rustls::ClientConfig>, Trouble> {
     let mut roots = rustls::RootCertStore::empty();
-    let path = ca.unwrap_or_else(|| Path::new("/etc/ssl/certs/ca-certificates.crt"));
     let pem = std::fs::read(path)
         .map_err(|e| Trouble::Input(format!("{}: {e}; give --ca the PEM file of the server's authority", path.display())))?;
     for certificate in rustls_pemfile::certs(&mut pem.as_slice()).flatten() {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use client::{Client, Trouble};
+pub use client::{Client, Trouble};
 use output::Printer;
 pub use output::{Format, Lang, Language, clean, write};
 
@@ -124,6 +124,8 @@ pub enum Command {
     /// API tokens of your own
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List people who may log in
+    People,
     /// List rules in force and rules refused (exit 1 if one was refused)
     Rules,
     /// Read configuration and rules again
@@ -241,7 +243,7 @@ pub fn run(global: &Global, command: &Command) -> u8 {
 }
 
 /// The client the flags and the environment describe.
-fn connect(global: &Global) -> Result<Client, Trouble> {
+pub fn connect(global: &Global) -> Result<Client, Trouble> {
     let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     let server = global.server.clone().or_else(|| env("VEDETTE_SERVER")).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
     let token = match &global.token_file {
@@ -323,6 +325,7 @@ async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result
             printer.one(&made, |v, _| format!("{}\n", v["token"].as_str().unwrap_or("")));
         }
         Command::Token(TokenCommand::Revoke { id }) => client.delete(&format!("/api/v1/tokens/{}", word(id)?)).await?,
+        Command::People => printer.list(&client.pages("/api/v1/people", &[], usize::MAX).await?, show::PEOPLE),
         Command::Rules => {
             let page = client.get("/api/v1/rules", &[]).await?;
             printer.list(page["items"].as_array().map_or(&[], Vec::as_slice), show::RULES);

@@ -96,6 +96,17 @@ pub const TOKENS: &[Column] = columns![
     "UNITS" "单位" Plain |v, _| text(&v["units"]),
     "EXPIRES (UTC)" "到期 (UTC)" Plain |v, _| text(&v["expires"]),
 ];
+pub const PEOPLE: &[Column] = columns![
+    "NAME" "用户名" Plain |v, _| text(&v["name"]),
+    "ROLE" "角色" Plain |v, _| text(&v["role"]),
+    "UNITS" "单位" Plain |v, _| text(&v["units"]),
+    "ACTIVE" "启用" Plain |v, l| match (v["active"] == true, l) {
+        (true, Language::Zh) => "是".into(),
+        (false, Language::Zh) => "否".into(),
+        (true, Language::En) => "yes".into(),
+        (false, Language::En) => "no".into(),
+    },
+];
 pub const RULES: &[Column] = columns![
     "SEVERITY" "级别" Mark |v, l| i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))).to_lowercase(),
     "KIND" "类型" Plain |v, _| text(&v["kind"]),
@@ -147,14 +158,20 @@ pub fn gist(event: &Value) -> String {
     parts.join("  ")
 }
 
+/// Columns a text takes on a terminal: CJK and full-width characters take two.
+fn columns_of(text: &str) -> usize {
+    text.chars().map(|c| if matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{20000}'..='\u{3fffd}') { 2 } else { 1 }).sum()
+}
+
 /// One alert as text.
 pub fn alert(v: &Value, l: Language) -> String {
     let say = |id: &str| i18n::say(lang(l), id);
     let mut out = String::new();
     let _ = writeln!(out, "{}  {}", say(&format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))), clean(&title(v, l)));
+    let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |id: &str, value: String| {
         if !value.is_empty() {
-            let _ = writeln!(out, "  {:<12} {}", say(id), clean(&value));
+            rows.push((say(id), clean(&value)));
         }
     };
     row(
@@ -189,6 +206,10 @@ pub fn alert(v: &Value, l: Language) -> String {
     row("column.state", say(&format!("state.{}", v["state"].as_str().unwrap_or("new"))));
     row("alert.owner", text(&v["owner"]));
     row("alert.revision", text(&v["revision"]));
+    let wide = rows.iter().map(|(label, _)| columns_of(label)).max().unwrap_or(0);
+    for (label, value) in rows {
+        let _ = writeln!(out, "  {label}{}  {value}", " ".repeat(wide - columns_of(&label)));
+    }
     let _ = writeln!(out, "{}", say("alert.why"));
     for reason in v["reasons"].as_array().into_iter().flatten() {
         let _ = writeln!(out, "  ▸ {}", clean(&text(&reason["text"][if l == Language::Zh { "zh" } else { "en" }])));

@@ -1,10 +1,10 @@
-//! The demo city: enrols a host for each unit of the register and plays `story` through the real link, so that every page has something to show.
+//! The demo city: enrols two or three hosts for each unit of the register and plays `story` through the real link, so that every page has something to show.
 //!
 //! Each host is an agent without sensors: its identity, its certificate, its spool and its uplink are the agent's own. Only the events are made up.
 
-mod client;
 pub mod story;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,58 +17,105 @@ use event::{Class, Event, Kind, LogSource, Timestamp, field};
 use spool::{RealDisk, Spool};
 use tokio::sync::Notify;
 
+use crate::cli::{Client, Trouble};
 use crate::clock;
-use client::Client;
-use story::{Host, STORY_SECS};
+use story::{Host, RUNS_MAX, STEPS, STORY_SECS};
 
-/// Hosts at most; one a unit.
-const HOSTS_MAX: usize = 30;
+/// Hosts at most.
+const HOSTS_MAX: usize = 96;
+/// What the hosts of a unit are for.
+const ROLES: [&str; 3] = ["app", "web", "ops"];
 
 /// Plays until the program is stopped.
-pub fn run(server: &str, token: &str, state: &Path) -> Result<()> {
+pub fn run(client: &Client, state: &Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(play(server, token, state))
+    runtime.block_on(play(client, state))
 }
 
-async fn play(server: &str, token: &str, state: &Path) -> Result<()> {
-    let client = Client::new(server, token);
-    let units = client.get("/api/v1/units").await?;
-    let mut city = Vec::new();
-    let mut lanes = Vec::new();
-    for (n, unit) in units["items"].as_array().into_iter().flatten().enumerate().take(HOSTS_MAX) {
-        let (id, sector) = (unit["id"].as_str().unwrap_or_default(), unit["sector"].as_str().unwrap_or_default());
-        if id == "this-host" {
-            continue;
+/// Two or three hosts for each unit (id, sector), in the order given.
+pub fn hosts<'a>(units: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Host> {
+    let mut in_sector: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut city: Vec<Host> = Vec::new();
+    for (n, (unit, sector)) in units.into_iter().enumerate() {
+        let unit_no = in_sector.entry(sector).or_default();
+        for (host_no, role) in ROLES.iter().take(if n % 3 == 2 { 2 } else { 3 }).enumerate() {
+            if city.len() >= HOSTS_MAX {
+                return city;
+            }
+            city.push(Host {
+                name: format!("{unit}-{role}01"),
+                unit: unit.to_owned(),
+                sector: sector.to_owned(),
+                unit_no: *unit_no,
+                host_no,
+                ip: Ipv4Addr::new(192, 0, 2, u8::try_from(city.len() + 10).unwrap_or(250)),
+            });
         }
-        let host = Host {
-            name: format!("{id}-srv01"),
-            unit: id.to_owned(),
-            sector: sector.to_owned(),
-            ip: Ipv4Addr::new(192, 0, 2, u8::try_from(n + 10).unwrap_or(250)),
-        };
-        let identity = identity(&client, &host, &state.join(id)).await.with_context(|| format!("host of unit {id}"))?;
-        let lane = Lane::open(&state.join(id), clock::now())?;
-        let cfg = UplinkConfig { state_dir: state.join(id), ..UplinkConfig::default() };
+        *unit_no += 1;
+    }
+    city
+}
+
+fn said(trouble: &Trouble) -> anyhow::Error {
+    anyhow::anyhow!("{}", trouble.say(crate::cli::Language::En))
+}
+
+async fn play(client: &Client, state: &Path) -> Result<()> {
+    let units = client.get("/api/v1/units", &[]).await.map_err(|t| said(&t))?;
+    let units = units["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let text = |unit: &'_ serde_json::Value, key: &str| unit[key].as_str().unwrap_or_default().to_owned();
+    let units: Vec<(String, String)> =
+        units.iter().map(|u| (text(u, "id"), text(u, "sector"))).filter(|(id, _)| id != "this-host").collect();
+    let city = hosts(units.iter().map(|(id, sector)| (id.as_str(), sector.as_str())));
+    anyhow::ensure!(!city.is_empty(), "the register has no units to play; see config/register.toml");
+    let mut lanes = Vec::new();
+    for host in &city {
+        let dir = state.join(&host.name);
+        let identity = identity(client, host, &dir).await.with_context(|| format!("host {}", host.name))?;
+        let lane = Lane::open(&dir, clock::now())?;
+        let cfg = UplinkConfig { state_dir: dir, ..UplinkConfig::default() };
         tokio::spawn(agent::uplink::run(cfg, identity, lane.source(), Arc::new(UplinkStatus::default()), std::future::pending::<()>()));
-        city.push(host);
         lanes.push(lane);
     }
-    anyhow::ensure!(!city.is_empty(), "the register has no units to play; see config/register.toml");
-    eprintln!("demo: {} hosts, one story every {STORY_SECS} s", city.len());
-    let mut readers: Vec<_> = lanes.iter().map(|_| proto::log::Reader::new()).collect();
+    eprintln!("demo: {} hosts of {} units; a campaign of {STORY_SECS} s, {RUNS_MAX} times, then quiet", city.len(), units.len());
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     for second in 0.. {
         tick.tick().await;
         let now = clock::now();
-        for (n, (lane, reader)) in lanes.iter().zip(&mut readers).enumerate() {
-            let mut events = story::second(&city, n, second, now, reader);
-            if second % 5 == 0 {
-                events.push((Class::Critical, heartbeat(&city[n], lane, now)));
+        if let Some((_, step)) = story::scene(second).and_then(|at| STEPS.iter().find(|(begin, _)| *begin == at)) {
+            eprintln!("demo: {step}");
+        }
+        for (n, (host, lane)) in city.iter().zip(&lanes).enumerate() {
+            let mut events = story::second(&city, n, second, now);
+            if (second + n as i64) % 5 == 0 && !story::mute(host, second) {
+                events.push((Class::Critical, heartbeat(host, lane, now)));
             }
-            lane.push(&events)?;
+            if second == 0 {
+                events.extend(coverage(host, now));
+            }
+            if !events.is_empty() {
+                lane.push(&events)?;
+            }
         }
     }
     Ok(())
+}
+
+/// What the host's sensors see; every fourth web host cannot see its packets, so that blind spots have something to show.
+fn coverage(host: &Host, now: Timestamp) -> Vec<(Class, Event)> {
+    let blind = host.host_no == 1 && host.unit_no == 3;
+    let net = if blind { ("blind", "no right to capture: give the service CAP_NET_RAW") } else { ("seeing", "") };
+    let rows = [("net", "eth0", net), ("log", "/var/log/auth.log", ("seeing", "")), ("file", "/etc", ("seeing", ""))];
+    rows.map(|(sensor, subject, (state, reason))| {
+        let event = Event::new(now, Kind::InventoryInfo, 2, LogSource::new("vedette", "agent", "coverage"))
+            .with(field::DEVICE_HOSTNAME, host.name.as_str())
+            .with(field::COVERAGE_SENSOR, sensor)
+            .with(field::COVERAGE_SUBJECT, subject)
+            .with(field::COVERAGE_STATE, state)
+            .with(field::COVERAGE_REASON, reason);
+        (Class::Critical, event)
+    })
+    .into()
 }
 
 /// The host's identity from an earlier run, or a new one.
@@ -76,7 +123,8 @@ async fn identity(client: &Client, host: &Host, dir: &Path) -> Result<Identity> 
     if let Ok(identity) = Identity::load(dir) {
         return Ok(identity);
     }
-    let answer = client.post("/api/v1/enrolment-tokens", &serde_json::json!({ "unit_id": host.unit, "note": "demo" })).await?;
+    let wish = serde_json::json!({ "unit_id": host.unit, "note": "demo" });
+    let answer = client.post("/api/v1/enrolment-tokens", &[], &wish).await.map_err(|t| said(&t))?;
     let invitation: Invitation = answer["enrolment"].as_str().context("no enrolment string in the answer")?.parse()?;
     Ok(agent::identity::enrol(dir, &invitation, true).await?)
 }

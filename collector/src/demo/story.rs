@@ -1,19 +1,25 @@
-//! What happens in the demo city: an ordinary day on every host, and one attack that walks from sector to sector, again and again.
+//! What happens in the demo city: an ordinary day on every host, and one campaign that walks through the sectors step by step, a few
+//! times over, and then is over.
 //!
-//! Pure: a host number, a second of the story and what the host's log reader remembers give events. Lines go through `proto::log` as real ones do. Every
-//! address is from the documentation and benchmarking ranges (RFC 5737, RFC 2544), so nothing points at anybody.
+//! Pure: a host number and a second of the demo give events. Log-borne events go through `proto::log` as real lines do. Every
+//! address is from the documentation and benchmarking ranges (RFC 5737, RFC 2544), so nothing points at anybody. A unit takes its
+//! part by sector and place in the register (`Part`), so another register plays as well as the one that ships.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use event::{Class, Event, Kind, LogSource, Timestamp, field};
-use proto::log::{Line, Reader};
+use event::{Class, Event, Kind, LogSource, Timestamp, Value, field};
+use proto::log::{Line, read};
 
-/// Where the attacks come from.
+/// Where the attack comes from; a second source guesses accounts.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66));
-/// A name the malware of the story calls.
-const EVIL_DOMAIN: &str = "cdn-update.example";
-/// Seconds after which the story begins anew.
-pub const STORY_SECS: i64 = 300;
+const GUESSER: &str = "203.0.113.77";
+/// The domain names carry data out below.
+const TUNNEL: &str = "cdn-update.example";
+/// SHA-256 of the file that is planted twice.
+const PLANTED: &str = "7d1f2a4be1a1b4b8c6a0c0dbe2a35a0d3b8f2f1b07c5b6f0a0f5a2a1e9c4d377";
+/// Seconds of one run of the campaign, and how often it runs: what a demo left running over night collects stays readable.
+pub const STORY_SECS: i64 = 600;
+pub const RUNS_MAX: i64 = 12;
 
 /// A watched host of the city.
 #[derive(Debug, Clone)]
@@ -21,15 +27,51 @@ pub struct Host {
     pub name: String,
     pub unit: String,
     pub sector: String,
+    /// Place of its unit among those of its sector, and its own within the unit.
+    pub unit_no: usize,
+    pub host_no: usize,
     pub ip: Ipv4Addr,
 }
 
-/// What one host sees in one second of the story. `n` is its place in `city`; `second` counts from the start of the demo.
-pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp, reader: &mut Reader) -> Vec<(Class, Event)> {
-    let Some(host) = city.get(n) else { return Vec::new() };
+impl Host {
+    /// True for the n-th host of the n-th unit of a sector.
+    fn is(&self, sector: &str, unit_no: usize, host_no: usize) -> bool {
+        self.sector == sector && self.unit_no == unit_no && self.host_no == host_no
+    }
+}
+
+/// The steps of the campaign with the seconds they take, for people who watch.
+pub const STEPS: [(i64, &str); 9] = [
+    (30, "a source scans a bank, the grid and the telecom company · 同一来源扫描银行、电网、电信"),
+    (100, "it guesses SSH passwords at the bank · 猜测银行 SSH 口令"),
+    (150, "another source tries one account at many units · 另一来源在多家单位尝试同一账户"),
+    (175, "a password fits; an account and a service are left behind · 口令被猜中，植入账户与服务"),
+    (230, "from the bank on to its neighbours and the grid · 由银行向邻近单位与电网横向移动"),
+    (310, "the same file is planted at the grid · 同一文件植入电网"),
+    (340, "data leaves through DNS names, in two sectors · 两个行业出现 DNS 隧道"),
+    (440, "the metro's web front is tried · 尝试攻击地铁网站"),
+    (480, "traces are wiped, and a host falls silent · 清除痕迹，一台主机失联"),
+];
+
+/// Where in the campaign a second lies; none once all runs are over.
+pub fn scene(second: i64) -> Option<i64> {
+    (second.div_euclid(STORY_SECS) < RUNS_MAX).then(|| second.rem_euclid(STORY_SECS))
+}
+
+/// True while a host says nothing at all, not even that it lives.
+pub fn mute(host: &Host, second: i64) -> bool {
+    host.is("transport", 1, 0) && scene(second).is_some_and(|at| (500..545).contains(&at))
+}
+
+/// What one host sees in one second of the demo. `n` is its place in `city`.
+pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp) -> Vec<(Class, Event)> {
+    let Some(host) = city.get(n).filter(|host| !mute(host, second)) else { return Vec::new() };
     let mut out = Vec::new();
-    ordinary(host, n, second, now, reader, &mut out);
-    attack(city, host, n, second.rem_euclid(STORY_SECS), now, reader, &mut out);
+    ordinary(host, n, second, now, &mut out);
+    if let Some(at) = scene(second) {
+        outside(host, at, now, &mut out);
+        inside(city, host, at, now, &mut out);
+    }
     for (_, event) in &mut out {
         event.body.set(field::DEVICE_HOSTNAME, host.name.as_str());
         event.body.set(field::DEVICE_IP, IpAddr::V4(host.ip));
@@ -38,98 +80,111 @@ pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp, reader: &mut
 }
 
 /// A little of everything, by a fixed pattern rather than by chance: the demo is the same each time.
-fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, reader: &mut Reader, out: &mut Vec<(Class, Event)>) {
+fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, out: &mut Vec<(Class, Event)>) {
     let step = second + n as i64 * 7;
     if step % 3 == 0 {
         let peer = Ipv4Addr::new(198, 18, (n % 200) as u8, (step % 200) as u8 + 1);
-        out.push((Class::Bulk, flow(now, IpAddr::V4(peer), host.ip, 443, "SF", 2)));
+        let port = [443, 443, 8443, 5432][(step as usize / 3) % 4];
+        out.push((Class::Bulk, flow(now, IpAddr::V4(peer), host.ip, port, "SF", 2)));
     }
     if step % 5 == 0 {
-        out.push((Class::Bulk, dns(now, host.ip, ["time.example.cn", "mirror.example.cn", "mail.example.cn"][(step as usize / 5) % 3])));
+        let name = ["time.example.cn", "mirror.example.cn", "mail.example.cn"][(step as usize / 5) % 3];
+        out.push((Class::Bulk, dns(now, host.ip, name, "example.cn", "A")));
     }
-    if step % 20 == 0 {
-        out.push(line(
-            now,
-            &format!("198.18.{}.9 - - [{}] \"GET /index.html HTTP/1.1\" 200 512 \"-\" \"Mozilla/5.0\"", n % 200, clf(now)),
-            host,
-            reader,
-        ));
+    if step % 20 == 0 && host.host_no == 1 {
+        let page = ["/index.html", "/notice/today", "/login", "/static/logo.png"][(step as usize / 20) % 4];
+        let from = format!("198.18.{}.9", n % 200);
+        out.push(line(now, &format!("{from} - - [{}] \"GET {page} HTTP/1.1\" 200 512 \"-\" \"Mozilla/5.0\"", clf(now)), host));
     }
     if step % 60 == 0 {
-        out.push(line(
-            now,
-            &format!("sshd[811]: Accepted publickey for ops from 198.18.0.7 port 50{:03} ssh2: ED25519 SHA256:demo", step % 1000),
-            host,
-            reader,
-        ));
+        let port = 50_000 + step.rem_euclid(1_000);
+        out.push(line(now, &format!("sshd[811]: Accepted publickey for ops from 198.18.0.7 port {port} ssh2: ED25519 SHA256:demo"), host));
     }
     if step % 90 == 0 {
-        out.push(line(now, "CRON[912]: (root) CMD (/usr/lib/sysstat/sa1 1 1)", host, reader));
+        out.push(line(now, "CRON[912]: (root) CMD (/usr/lib/sysstat/sa1 1 1)", host));
+    }
+    // Somebody mistypes a password now and then.
+    if step % 600 == 300 {
+        out.push(line(now, &format!("sshd[840]: Failed password for op{n:02} from 198.18.{}.8 port 50111 ssh2", n % 200), host));
     }
 }
 
-/// The attack, second by second. Hosts 0, 1, 2 … stand in the order of the register, three units a sector.
-fn attack(city: &[Host], host: &Host, n: usize, at: i64, now: Timestamp, reader: &mut Reader, out: &mut Vec<(Class, Event)>) {
-    // 10–40 s: the same source sweeps one host of every unit.
-    if (10..40).contains(&at) && n.is_multiple_of(2) {
-        for k in 0..6u16 {
-            let port = 20 + (at as u16 - 10) * 6 + k;
-            out.push((Class::Normal, flow(now, ATTACKER, host.ip, port, "REJ", 5)));
-        }
-    }
-    // 50–80 s: password guessing against the first host, which ends in a log-on.
-    if n == 0 && (50..80).contains(&at) {
-        let user = ["root", "admin", "oracle", "ops"][at as usize % 4];
-        out.push(line(now, &format!("sshd[4{at}]: Failed password for {user} from {ATTACKER} port 4{at}00 ssh2"), host, reader));
-    }
-    if n == 0 && at == 82 {
-        out.push(line(now, &format!("sshd[482]: Accepted password for ops from {ATTACKER} port 48200 ssh2"), host, reader));
-    }
-    // 90 s: it makes itself at home.
-    if n == 0 && at == 90 {
-        out.push(line(
-            now,
-            "useradd[990]: new user: name=support, UID=0, GID=0, home=/root, shell=/bin/bash, from=/dev/pts/1",
-            host,
-            reader,
-        ));
-        out.push(line(now, "sudo:      ops : TTY=pts/1 ; PWD=/home/ops ; USER=root ; COMMAND=/bin/bash", host, reader));
-    }
-    // 100–130 s: from the bank towards the others.
-    if let Some(first) = city.first()
-        && n > 0
-        && n.is_multiple_of(3)
-        && (100..130).contains(&at)
-    {
+/// What comes from outside.
+fn outside(host: &Host, at: i64, now: Timestamp, out: &mut Vec<(Class, Event)>) {
+    let scanned = ["finance", "power", "telecom"].iter().any(|sector| host.is(sector, 0, 0));
+    if scanned && (30..75).contains(&at) {
         for k in 0..4u16 {
-            out.push((Class::Normal, flow(now, IpAddr::V4(first.ip), host.ip, 1 + (at as u16 - 100) * 4 + k, "REJ", 5)));
+            out.push((Class::Normal, flow(now, ATTACKER, host.ip, 20 + (at as u16 - 30) * 4 + k, "REJ", 5)));
         }
     }
-    // 140–170 s: the same name is asked for in two sectors and more.
-    if n.is_multiple_of(4) && (140..170).contains(&at) && at % 5 == 0 {
-        out.push((Class::Normal, dns(now, host.ip, EVIL_DOMAIN)));
+    if host.is("finance", 0, 0) {
+        if (100..160).contains(&at) && at % 2 == 0 {
+            let user = ["root", "admin", "oracle", "ops"][at as usize / 2 % 4];
+            out.push(line(now, &format!("sshd[4{at}]: Failed password for {user} from {ATTACKER} port 4{at}0 ssh2"), host));
+        }
+        if at == 175 {
+            out.push(line(now, &format!("sshd[4175]: Accepted password for ops from {ATTACKER} port 48200 ssh2"), host));
+        }
     }
-    // 180–200 s: a web front is tried.
-    if n == 5 && (180..200).contains(&at) {
+    if host.unit_no < 2 && host.host_no == 0 && (150..220).contains(&at) && (at + host.unit_no as i64) % 7 == 0 {
+        out.push(line(now, &format!("sshd[5{at}]: Failed password for zhangwei from {GUESSER} port 5{at}0 ssh2"), host));
+    }
+    if host.is("transport", 0, 1) && (440..460).contains(&at) {
         let path = [
             "/../../../../etc/passwd",
             "/index.php?id=1%27%20UNION%20SELECT%20password%20FROM%20users--",
             "/cgi-bin/.%2e/.%2e/bin/sh",
             "/wp-login.php",
         ][at as usize % 4];
-        out.push(line(now, &format!("{ATTACKER} - - [{}] \"GET {path} HTTP/1.1\" 404 153 \"-\" \"sqlmap/1.8\"", clf(now)), host, reader));
-    }
-    // 210–240 s: one account is tried in many units.
-    if n.is_multiple_of(2) && (210..240).contains(&at) && at % 3 == 0 {
-        out.push(line(now, &format!("sshd[5{at}]: Failed password for backup from 203.0.113.77 port 5{at}0 ssh2"), host, reader));
+        out.push(line(now, &format!("{ATTACKER} - - [{}] \"GET {path} HTTP/1.1\" 404 153 \"-\" \"sqlmap/1.8\"", clf(now)), host));
     }
 }
 
-fn line(now: Timestamp, text: &str, host: &Host, reader: &mut Reader) -> (Class, Event) {
-    let full =
-        if text.starts_with(|c: char| c.is_ascii_digit()) { text.to_owned() } else { format!("{} {} {text}", stamp(now), host.name) };
-    let (class, mut event) = reader.read(&Line { bytes: full.as_bytes(), received: now, utc_offset_secs: 0, format: None });
-    event.body.set(field::LOG_PATH, "/var/log/auth.log");
+/// What the attacker does once inside: the bank's first host, and from 300 s on the grid's.
+fn inside(city: &[Host], host: &Host, at: i64, now: Timestamp, out: &mut Vec<(Class, Event)>) {
+    let bank = host.is("finance", 0, 0);
+    let grid = host.is("power", 0, 0);
+    match at {
+        190 if bank => {
+            out.push(line(now, "useradd[990]: new user: name=support, UID=0, GID=0, home=/root, shell=/bin/bash, from=/dev/pts/1", host));
+            out.push(line(now, "sudo:      ops : TTY=pts/1 ; PWD=/home/ops ; USER=root ; COMMAND=/bin/bash", host));
+        }
+        200 if bank => out.push((Class::Critical, file(now, "/etc/systemd/system/net-sync.service", "created", Some(PLANTED)))),
+        203 if bank => out.push((Class::Critical, file(now, "/root/.ssh/authorized_keys", "content", None))),
+        206 if bank => out.push((Class::Critical, file(now, "/etc/cron.d/net-sync", "created", Some(PLANTED)))),
+        310 if grid => out.push((Class::Critical, file(now, "/etc/cron.d/net-sync", "created", Some(PLANTED)))),
+        480 if bank => {
+            out.push(line(now, "sudo:      ops : TTY=pts/1 ; PWD=/root ; USER=root ; COMMAND=/usr/bin/rm -f /var/log/auth.log", host))
+        }
+        482 if bank => out.push((Class::Critical, file(now, "/var/log/auth.log", "deleted", None))),
+        _ => {}
+    }
+    let Some(from) = city.iter().find(|h| h.is("finance", 0, 0)) else { return };
+    // Its neighbours in the unit, the next unit of the sector, and the grid.
+    let near = host.sector == "finance" && host.unit_no < 2 && !bank || grid;
+    if near && (230..290).contains(&at) {
+        for k in 0..2u16 {
+            out.push((Class::Normal, flow(now, IpAddr::V4(from.ip), host.ip, 20 + (at as u16 - 230) * 2 + k, "REJ", 5)));
+        }
+    }
+    if grid && (250..290).contains(&at) && at % 2 == 0 {
+        out.push(line(now, &format!("sshd[6{at}]: Failed password for scada from {} port 4{at}1 ssh2", from.ip), host));
+    }
+    if grid && at == 300 {
+        out.push(line(now, &format!("sshd[6300]: Accepted password for scada from {} port 43001 ssh2", from.ip), host));
+    }
+    if (bank || grid) && (340..420).contains(&at) {
+        let hash = |factor: u64| factor.wrapping_mul(at.unsigned_abs());
+        let name = format!("{:016x}{:016x}.{}.{TUNNEL}", hash(0x9e37_79b9_7f4a_7c15), hash(0xc2b2_ae3d_27d4_eb4f), host.unit);
+        out.push((Class::Normal, dns(now, host.ip, &name, TUNNEL, "TXT")));
+    }
+}
+
+fn line(now: Timestamp, text: &str, host: &Host) -> (Class, Event) {
+    let web = text.starts_with(|c: char| c.is_ascii_digit());
+    let full = if web { text.to_owned() } else { format!("{now} {} {text}", host.name) };
+    let (class, mut event) = read(&Line { bytes: full.as_bytes(), received: now, utc_offset_secs: 0, format: None });
+    event.body.set(field::LOG_PATH, if web { "/var/log/nginx/access.log" } else { "/var/log/auth.log" });
     (class, event)
 }
 
@@ -146,21 +201,37 @@ fn flow(now: Timestamp, src: IpAddr, dst: Ipv4Addr, port: u16, state: &str, acti
         .with(field::BYTES, if state == "SF" { 5_420u64 } else { 120 })
 }
 
-fn dns(now: Timestamp, src: Ipv4Addr, name: &str) -> Event {
+fn dns(now: Timestamp, src: Ipv4Addr, name: &str, domain: &str, kind: &str) -> Event {
     Event::new(now, Kind::DnsActivity, 2, LogSource::new("", "dns", "dns"))
         .with(field::SRC_IP, IpAddr::V4(src))
         .with(field::DST_IP, IpAddr::V4(Ipv4Addr::new(198, 18, 0, 53)))
         .with(field::DST_PORT, 53u16)
         .with(field::PROTOCOL, "udp")
         .with(field::DNS_QUERY, name)
-        .with(field::DNS_DOMAIN, name)
-        .with(field::DNS_TYPE, "A")
+        .with(field::DNS_DOMAIN, domain)
+        .with(field::DNS_TYPE, kind)
         .with(field::DNS_QUERY_LEN, name.len())
+        .with(field::DNS_LABEL_MAX, name.split('.').map(str::len).max().unwrap_or(0))
         .with(field::DNS_RCODE, "NoError")
 }
 
-fn stamp(now: Timestamp) -> String {
-    now.to_string()
+/// A file that file integrity saw change; `hash` after the change.
+fn file(now: Timestamp, path: &str, changed: &str, hash: Option<&str>) -> Event {
+    let activity = match changed {
+        "created" => 1,
+        "deleted" => 4,
+        _ => 3,
+    };
+    let mut event = Event::new(now, Kind::FileActivity, activity, LogSource::new("linux", "file_event", "fim"))
+        .with(field::FILE_PATH, path)
+        .with(field::FILE_NAME, path.rsplit('/').next().unwrap_or(path))
+        .with(field::FILE_TYPE, "file")
+        .with(field::FILE_CHANGES, vec![Value::text(changed)]);
+    if let Some(hash) = hash {
+        event.body.set(field::RESULT_SHA256, hash);
+        event.body.set(field::RESULT_SIZE, 412u64);
+    }
+    event
 }
 
 /// `23/Nov/2026:08:00:00 +0000`
@@ -177,26 +248,4 @@ fn clf(now: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_story_is_the_same_each_time_and_its_lines_are_typed() {
-        let city: Vec<Host> = (0..6u8)
-            .map(|n| Host { name: format!("h{n}"), unit: format!("u{n}"), sector: "finance".into(), ip: Ipv4Addr::new(192, 0, 2, n + 1) })
-            .collect();
-        let now = Timestamp::parse_rfc3339("2026-11-23T08:00:00Z").expect("a time");
-        let all = |second: i64| -> Vec<(Class, Event)> {
-            (0..city.len()).flat_map(|n| super::second(&city, n, second, now, &mut Reader::new())).collect()
-        };
-        assert_eq!(all(60), all(60));
-        assert!(
-            all(60)
-                .iter()
-                .any(|(_, e)| e.kind == Kind::Authentication && e.text(field::STATUS_ID) == "2" && e.text(field::SRC_IP) == "203.0.113.66")
-        );
-        assert!(all(90).iter().any(|(_, e)| e.kind == Kind::AccountChange));
-        assert!(all(180).iter().any(|(_, e)| e.kind == Kind::HttpActivity && e.text(field::HTTP_USER_AGENT) == "sqlmap/1.8"));
-        assert!(all(5).iter().all(|(_, e)| e.text(field::SRC_IP) != "203.0.113.66"));
-    }
-}
+mod tests;

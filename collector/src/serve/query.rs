@@ -40,11 +40,12 @@ pub fn states(text: &str) -> Result<Vec<AlertState>, Fail> {
             "investigating" => out.push(S::Investigating),
             "escalated" => out.push(S::Escalated),
             "closed" => out.push(S::Closed),
-            _ => {
+            other => {
+                let word: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
                 return Err(Fail::because(
                     Code::BadRequest,
-                    "state is one or more of new, acknowledged, investigating, escalated, closed, open",
-                    "状态应为 new、acknowledged、investigating、escalated、closed、open 中的一个或多个",
+                    format!("'{word}' is no state: one or more of new, acknowledged, investigating, escalated, closed, open, all"),
+                    format!("“{word}”不是状态：应为 new、acknowledged、investigating、escalated、closed、open、all 中的一个或多个"),
                 ));
             }
         }

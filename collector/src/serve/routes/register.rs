@@ -152,7 +152,8 @@ fn known_unit(shared: &Shared, scope: &Scope, unit: &str) -> Result<(), Fail> {
     if unit_rows(shared, scope)?.iter().any(|u| u.id == unit) {
         return Ok(());
     }
-    Err(Fail::because(Code::Unprocessable, "no such unit; register it first", "没有该单位，请先登记"))
+    let shown: String = unit.chars().filter(|c| !c.is_control()).take(64).collect();
+    Err(Fail::because(Code::Unprocessable, format!("no unit '{shown}'; register it first"), format!("没有单位“{shown}”，请先登记")))
 }
 
 pub async fn enrol(State(shared): State<App>, caller: Caller, Json(wish): Json<NewEnrolToken>) -> Result<Response, Fail> {
