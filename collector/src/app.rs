@@ -505,6 +505,11 @@ impl Backstage for Stage {
         self.links.snapshot().into_iter().map(|l| (l.agent, l.address.to_string())).collect()
     }
 
+    fn unit_names_en(&self) -> std::collections::BTreeMap<String, String> {
+        let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
+        register.units().filter(|u| !u.name_en.is_empty()).map(|u| (u.id.clone(), u.name_en.clone())).collect()
+    }
+
     fn register_changed(&self) {
         match catalogue::register(&self.config, &self.authority, self.desk.as_ref()) {
             Ok(fresh) => *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh),

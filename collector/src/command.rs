@@ -117,13 +117,20 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Look at this machine too: certificates, clock, disk, permissions, ports; each finding with its way out (exit 1 if one is bad)
+    #[arg(long)]
+    deep: bool,
 }
 
-pub fn check(args: &CheckArgs) -> ExitCode {
+pub fn check(args: &CheckArgs, global: &crate::cli::Global) -> ExitCode {
     let config = match args.config.load() {
         Ok(config) => config,
         Err(problems) => return bad_input(&problems),
     };
+    if args.deep {
+        let findings = crate::check::look(&config, crate::clock::now());
+        return ExitCode::from(crate::cli::print_findings(global, &findings));
+    }
     let mut problems = Vec::new();
     let mut rules = 0;
     match Engine::load(&EngineOptions { rules: config.rules.clone(), mappings: Some(config.mappings.clone()) }) {

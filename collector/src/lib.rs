@@ -3,6 +3,7 @@
 pub mod app;
 pub mod authority;
 pub mod catalogue;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod command;

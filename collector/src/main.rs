@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => command::replay(&args, arguments.global.output),
         Command::Match(args) => matching::command(&args, &arguments.global),
         Command::Explain(args) => explain::command(&args, &arguments.global),
-        Command::Check(args) => command::check(&args),
+        Command::Check(args) => command::check(&args, &arguments.global),
         Command::Demo(args) => command::demo(&args, &arguments.global),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "vedette", &mut std::io::stdout());

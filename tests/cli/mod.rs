@@ -302,6 +302,40 @@ fn what_stands_in_the_way_is_said_in_one_sentence_with_its_exit_code() -> Result
     Ok(())
 }
 
+#[test]
+fn a_deep_check_names_what_is_wrong_with_this_machine_and_the_way_out() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(house) = House::new()? else { return Ok(()) };
+    let config = house.ca.with_file_name("collector.toml").display().to_string();
+    let data = house.ca.with_file_name("data");
+    let row = |said: &Said, check: &str| -> Result<serde_json::Value> {
+        let rows = said.json()?;
+        let row = rows.as_array().into_iter().flatten().find(|r| r["check"] == check).cloned();
+        row.with_context(|| format!("no '{check}' in {rows}"))
+    };
+    let look = |more: &[&str]| house.raw("", &[&["check", "--deep", "-c", &config, "-o", "json"][..], more].concat());
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700))?;
+    let said = look(&[])?;
+    for check in ["rules", "register", "authority", "console certificate", "data folder", "port of the console", "port of enrolment"] {
+        ensure!(row(&said, check)?["good"] == true, "{check}: {said:#?}");
+    }
+    ensure!(row(&said, "clock")?["found"].as_str().is_some_and(|f| f.starts_with("20")), "{said:#?}");
+
+    // A folder others can read; a port somebody else has; rules that are not there: bad, each with its way out, and exit 1.
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755))?;
+    let (taken, _held) = talker(b"SSH-2.0-OpenSSH_9.6\r\n")?;
+    let taken = taken.to_string();
+    let said = look(&["--listen", &taken, "--register", "/nonexistent.toml"])?;
+    assert_eq!(said.code, 1, "{said:#?}");
+    for (check, word) in [("data folder", "chmod 700"), ("port of the console", "ss -ltnp"), ("register", "config/register.toml")] {
+        let row = row(&said, check)?;
+        ensure!(row["good"] == false && row["way_out"].as_str().is_some_and(|w| w.contains(word)), "{row}");
+    }
+    look(&["--lang", "zh", "--listen", &taken])?.is(1, &["占用"]);
+    house.raw("", &["check", "--deep", "-c", "/nonexistent.toml"])?.is(2, &["/nonexistent.toml"]);
+    Ok(())
+}
+
 /// A server that says the same to everybody, for as long as the second value is held (its thread ends with the program).
 fn talker(answer: &'static [u8]) -> Result<(SocketAddr, std::thread::JoinHandle<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;

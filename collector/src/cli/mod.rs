@@ -242,6 +242,19 @@ pub fn run(global: &Global, command: &Command) -> u8 {
     }
 }
 
+/// Prints what `check --deep` found; the exit code.
+pub fn print_findings(global: &Global, findings: &[crate::check::Finding]) -> u8 {
+    let printer = Printer::new(global.output, global.lang);
+    let zh = printer.lang == Language::Zh;
+    let pick = |(en, zh_text): &(String, String)| if zh { zh_text.clone() } else { en.clone() };
+    let rows: Vec<Value> = findings
+        .iter()
+        .map(|f| json!({"check": f.check, "good": f.good, "found": pick(&f.found), "way_out": if f.good { String::new() } else { pick(&f.way_out) }}))
+        .collect();
+    printer.list(&rows, show::DOCTOR);
+    if findings.iter().all(|f| f.good) { exit::DONE } else { exit::FOUND }
+}
+
 /// The client the flags and the environment describe.
 pub fn connect(global: &Global) -> Result<Client, Trouble> {
     let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());

@@ -64,8 +64,9 @@ async fn play(client: &Client, state: &Path) -> Result<()> {
     let units = client.get("/api/v1/units", &[]).await.map_err(|t| said(&t))?;
     let units = units["items"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |unit: &'_ serde_json::Value, key: &str| unit[key].as_str().unwrap_or_default().to_owned();
-    let units: Vec<(String, String)> =
+    let mut units: Vec<(String, String)> =
         units.iter().map(|u| (text(u, "id"), text(u, "sector"))).filter(|(id, _)| id != "this-host").collect();
+    units.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
     let city = hosts(units.iter().map(|(id, sector)| (id.as_str(), sector.as_str())));
     anyhow::ensure!(!city.is_empty(), "the register has no units to play; see config/register.toml");
     let mut lanes = Vec::new();
@@ -90,7 +91,7 @@ async fn play(client: &Client, state: &Path) -> Result<()> {
             if (second + n as i64) % 5 == 0 && !story::mute(host, second) {
                 events.push((Class::Critical, heartbeat(host, lane, now)));
             }
-            if second == 0 {
+            if second % 60 == 0 && !story::mute(host, second) {
                 events.extend(coverage(host, now));
             }
             if !events.is_empty() {

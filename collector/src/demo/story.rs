@@ -3,7 +3,7 @@
 //!
 //! Pure: a host number and a second of the demo give events. Log-borne events go through `proto::log` as real lines do. Every
 //! address is from the documentation and benchmarking ranges (RFC 5737, RFC 2544), so nothing points at anybody. A unit takes its
-//! part by sector and place in the register (`Part`), so another register plays as well as the one that ships.
+//! part by sector and place within it, so another register plays as well as the one that ships.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -42,14 +42,14 @@ impl Host {
 
 /// The steps of the campaign with the seconds they take, for people who watch.
 pub const STEPS: [(i64, &str); 9] = [
-    (30, "a source scans a bank, the grid and the telecom company · 同一来源扫描银行、电网、电信"),
+    (30, "a source scans a bank, the grid and the cable network · 同一来源扫描银行、电网、广电"),
     (100, "it guesses SSH passwords at the bank · 猜测银行 SSH 口令"),
     (150, "another source tries one account at many units · 另一来源在多家单位尝试同一账户"),
     (175, "a password fits; an account and a service are left behind · 口令被猜中，植入账户与服务"),
     (230, "from the bank on to its neighbours and the grid · 由银行向邻近单位与电网横向移动"),
     (310, "the same file is planted at the grid · 同一文件植入电网"),
     (340, "data leaves through DNS names, in two sectors · 两个行业出现 DNS 隧道"),
-    (440, "the metro's web front is tried · 尝试攻击地铁网站"),
+    (440, "the airport's web front is tried · 尝试攻击机场网站"),
     (480, "traces are wiped, and a host falls silent · 清除痕迹，一台主机失联"),
 ];
 

@@ -106,13 +106,15 @@ pub fn technique(lang: Lang, uid: &str) -> String {
     if table().contains_key(&key) { say(lang, &key) } else { String::new() }
 }
 
-/// What scripts need: the ids that begin with `js.`, `severity.`, `state.`, `sector.`, as one JSON object.
-pub fn for_scripts(lang: Lang) -> String {
-    let words: BTreeMap<&str, &str> = table()
+/// What scripts need: the ids that begin with `js.`, `severity.`, `state.`, `sector.`, and names of units as `unit.<id>`, as one JSON object.
+pub fn for_scripts(lang: Lang, units: &BTreeMap<String, String>) -> String {
+    let units: Vec<(String, &str)> = units.iter().map(|(id, name)| (format!("unit.{id}"), name.as_str())).collect();
+    let mut words: BTreeMap<&str, &str> = table()
         .iter()
         .filter(|(id, _)| ["js.", "severity.", "state.", "sector.", "reason."].iter().any(|p| id.starts_with(p)))
         .map(|(id, w)| (id.as_str(), if lang == Lang::En { w.en.as_str() } else { w.zh.as_str() }))
         .collect();
+    words.extend(units.iter().map(|(id, name)| (id.as_str(), *name)));
     // Inside a script element: nothing may look like its end.
     serde_json::to_string(&words).unwrap_or_default().replace('<', "\\u003c")
 }

@@ -81,6 +81,10 @@ pub trait Backstage: Send + Sync {
     fn register_changed(&self);
     /// Somebody is about to read the metrics: bring those up to date that are counted elsewhere. One caller at a time; may block.
     fn collect(&self) {}
+    /// English names of units that have one, by id; the caller's scope is applied by who shows them.
+    fn unit_names_en(&self) -> std::collections::BTreeMap<String, String> {
+        std::collections::BTreeMap::new()
+    }
     /// Units the register's file declares; those written through the API are in the desk store and win.
     fn units(&self) -> Vec<crate::store::desk::UnitRow> {
         Vec::new()

@@ -30,13 +30,16 @@ struct ListView<'a> {
 pub async fn list(State(shared): State<App>, caller: Caller, page: Page) -> Result<Response, Fail> {
     let mut agents = agents_in_scope(&shared, &caller.scope);
     // What needs a look comes first.
-    agents.sort_by_key(|a| match a.liveness {
+    let rank = |a: &Agent| match a.liveness {
         Liveness::Silent => 0,
         Liveness::Late => 1,
-        Liveness::NeverSeen => 2,
-        Liveness::Alive => 3,
-        Liveness::Revoked => 4,
-    });
+        _ if !a.ledger_balanced => 2,
+        Liveness::NeverSeen => 3,
+        Liveness::Alive if states(a, "blind") + states(a, "partial") > 0 => 4,
+        Liveness::Alive => 5,
+        Liveness::Revoked => 6,
+    };
+    agents.sort_by(|a, b| (rank(a), &a.sector, &a.unit, &a.host).cmp(&(rank(b), &b.sector, &b.unit, &b.host)));
     let count = |l: Liveness| (l, agents.iter().filter(|a| a.liveness == l).count());
     let counts =
         [count(Liveness::Alive), count(Liveness::Late), count(Liveness::Silent), count(Liveness::NeverSeen), count(Liveness::Revoked)];

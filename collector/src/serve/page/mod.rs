@@ -9,6 +9,7 @@ mod login;
 mod register;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Code, Permission, Problem};
@@ -28,7 +29,7 @@ use super::routes::App;
 use super::{Shared, assets, i18n};
 
 pub use super::i18n::Lang;
-pub use view::{Times, bytes_text, duration_text};
+pub use view::{Times, bytes_text, duration_text, duration_text_zh};
 
 struct PageRow {
     method: &'static str,
@@ -125,6 +126,8 @@ pub struct Page {
     pub caller: Option<Caller>,
     pub zone: String,
     pub times: Times,
+    /// English names of the units in the caller's scope, on an English page.
+    unit_names: BTreeMap<String, String>,
     /// `?lang=` or `?theme=` was given: remember it.
     remember: Vec<String>,
 }
@@ -161,11 +164,19 @@ impl Page {
         if let Some(theme) = chosen_theme {
             remember.push(format!("vedette_theme={theme}; Path=/; SameSite=Lax; Max-Age=31536000{secure}"));
         }
+        let lang = Lang::of(request);
+        let caller = request.extensions().get::<Caller>().cloned();
+        let mut unit_names = BTreeMap::new();
+        if let Some(caller) = caller.as_ref().filter(|_| lang == Lang::En) {
+            unit_names = shared.backstage.unit_names_en();
+            unit_names.retain(|id, _| caller.scope.allows(Some(id)));
+        }
         Self {
-            lang: Lang::of(request),
+            lang,
             theme,
+            unit_names,
             path: request.uri().path().to_owned(),
-            caller: request.extensions().get::<Caller>().cloned(),
+            caller,
             zone: shared.config.time_zone.clone(),
             times: Times::new(&shared.config.time_zone),
             remember,
@@ -182,8 +193,16 @@ impl Page {
     pub fn with(&self, id: &str, name: &str, value: impl std::fmt::Display) -> String {
         i18n::say_with(self.lang, id, &[(name, &value.to_string())])
     }
+    /// A stretch of time in seconds.
+    pub fn span(&self, seconds: impl std::borrow::Borrow<i64>) -> String {
+        if self.lang == Lang::Zh { duration_text_zh(seconds) } else { duration_text(seconds) }
+    }
     pub fn sector(&self, id: &str) -> String {
         i18n::sector(self.lang, id)
+    }
+    /// A unit's name in the reader's language, where the register has one.
+    pub fn unit<'a>(&'a self, id: &str, name: &'a str) -> &'a str {
+        self.unit_names.get(id).map_or(name, String::as_str)
     }
     pub fn technique(&self, uid: &str) -> String {
         i18n::technique(self.lang, uid)
@@ -195,7 +214,7 @@ impl Page {
         if self.lang == Lang::Zh { "en" } else { "zh" }
     }
     pub fn messages(&self) -> String {
-        i18n::for_scripts(self.lang)
+        i18n::for_scripts(self.lang, &self.unit_names)
     }
     pub fn csrf(&self) -> &str {
         self.caller.as_ref().and_then(|c| c.csrf.as_deref()).unwrap_or("")
@@ -307,6 +326,7 @@ pub fn error_page(lang: Lang, problem: &Problem) -> Response {
         path: String::new(),
         caller: None,
         zone: String::new(),
+        unit_names: BTreeMap::new(),
         times: Times::new("UTC"),
         remember: Vec::new(),
     };

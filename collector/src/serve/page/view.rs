@@ -63,6 +63,17 @@ pub fn duration_text(seconds: impl Borrow<i64>) -> String {
     }
 }
 
+/// The same in Chinese: `3 天 4 小时`, `5 小时 12 分`, `2 分钟`, `8 秒`.
+pub fn duration_text_zh(seconds: impl Borrow<i64>) -> String {
+    let s = (*seconds.borrow()).max(0);
+    match s {
+        0..60 => format!("{s} 秒"),
+        60..3600 => format!("{} 分钟", s / 60),
+        3600..86_400 => format!("{} 小时 {} 分", s / 3600, s / 60 % 60),
+        _ => format!("{} 天 {} 小时", s / 86_400, s / 3600 % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +85,6 @@ mod tests {
         assert_eq!(utc.short("no time"), "");
         assert_eq!((bytes_text(512), bytes_text(12_900_000)), ("512 B".into(), "12.3 MiB".into()));
         assert_eq!((duration_text(8), duration_text(90_061)), ("8 s".into(), "1 d 1 h".into()));
+        assert_eq!((duration_text_zh(8), duration_text_zh(90_061)), ("8 秒".into(), "1 天 1 小时".into()));
     }
 }

@@ -2,7 +2,7 @@
 import { say, title, isChinese, dayClock } from "./say.js";
 import { openFeed } from "./feed.js";
 import { showLink } from "./link.js";
-import { AlertList, parties, sectorName, severityMark } from "./list.js";
+import { AlertList, parties, sectorName, severityMark, unitName } from "./list.js";
 import { triage, mayTriage } from "./triage.js";
 import { helpDialog, shortcutsOn } from "./keys.js";
 
@@ -107,7 +107,7 @@ function showPreview(alert) {
   link.href = `/alerts/${alert.id}`;
   const facts = element("dl", "");
   const fact = (id, text) => { if (text) facts.append(element("dt", "", say(id)), element("dd", "", text)); };
-  fact("js.fact.units", alert.units.map((u) => `${u.name} (${sectorName(u.sector)})`).join(", "));
+  fact("js.fact.units", alert.units.map((u) => `${unitName(u)} (${sectorName(u.sector)})`).join(", "));
   fact("js.fact.parties", parties(alert));
   fact("js.fact.hosts", alert.hosts.join(", "));
   fact("js.fact.users", alert.users.join(", "));

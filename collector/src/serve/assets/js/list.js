@@ -165,6 +165,7 @@ function more(cell, text, rest) {
   }
 }
 
+export const unitName = (unit) => (hasWord(`unit.${unit.id}`) ? say(`unit.${unit.id}`) : unit.name);
 export const sectorName = (id) => (hasWord(`sector.${id}`) ? say(`sector.${id}`) : id);
 
 export function severityMark(alert) {
@@ -187,7 +188,7 @@ function fill(row, alert) {
   const [sev, time, unit, sector, text, who, count, first, state] = row.children;
   sev.replaceChildren(...severityMark(alert));
   time.textContent = clock(alert.last_time);
-  more(unit, alert.units[0]?.name ?? "", alert.units.length - 1);
+  more(unit, alert.units[0] ? unitName(alert.units[0]) : "", alert.units.length - 1);
   const sectors = [...new Set(alert.units.map((u) => u.sector))];
   more(sector, sectors.length ? sectorName(sectors[0]) : "", sectors.length - 1);
   text.textContent = title(alert);
