@@ -111,7 +111,7 @@ fn a_request_the_api_does_not_take_gets_a_problem_that_says_why() -> Result<()> 
         (unit, b"\xff\xfe", 400, "bad_request", &[]),
         (unit, b"{\"unit_id\": 7}", 400, "bad_request", &["unit_id", "column 13"]),
         (unit, b"{\"unit_idd\": \"bank\"}", 400, "bad_request", &["unit_idd", "`unit_id`"]),
-        (unit, b"{\"unit_id\": \"nosuch\"}", 422, "unprocessable", &["no such unit; register it first"]),
+        (unit, b"{\"unit_id\": \"nosuch\"}", 422, "unprocessable", &["no unit 'nosuch'; register it first"]),
         (unit, &large, 413, "too_large", &[]),
         ("GET /api/v1/nosuch", b"", 404, "not_found", &[]),
         ("DELETE /api/v1/alerts", b"", 405, "wrong_method", &[]),

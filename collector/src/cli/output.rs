@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,10 +54,17 @@ pub struct Column {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     Plain,
+    /// An id or a time: never broken over lines, so that it can be copied.
+    Key,
+    /// Left out on a terminal narrower than `WIDE`.
+    Extra,
     Number,
     /// A severity or state word: marked where it calls for attention.
     Mark,
 }
+
+/// Columns of a terminal from which on everything is shown.
+const WIDE: u16 = 120;
 
 pub struct Printer {
     pub format: Format,
@@ -92,12 +99,19 @@ impl Printer {
         if !std::io::stdout().is_terminal() {
             table.set_width(200);
         }
-        let head = |c: &Column| {
+        let narrow = table.width().is_some_and(|width| width < WIDE);
+        let columns: Vec<&Column> = columns.iter().filter(|c| !narrow || c.look != Look::Extra).collect();
+        let head = |c: &&Column| {
             let cell = Cell::new(if self.lang == Language::Zh { c.zh } else { c.en });
             let cell = if c.look == Look::Number { cell.set_alignment(CellAlignment::Right) } else { cell };
             if self.color { cell.add_attribute(Attribute::Dim) } else { cell }
         };
         table.set_header(columns.iter().map(head));
+        for (at, column) in columns.iter().enumerate() {
+            if let Some(shown) = table.column_mut(at).filter(|_| matches!(column.look, Look::Key | Look::Mark | Look::Number)) {
+                shown.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         for item in items {
             table.add_row(columns.iter().map(|c| self.cell(&(c.cell)(item, self.lang), c.look)));
         }
@@ -111,7 +125,7 @@ impl Printer {
     fn cell(&self, text: &str, look: Look) -> Cell {
         let cell = Cell::new(clean(text));
         match look {
-            Look::Plain => cell,
+            Look::Plain | Look::Key | Look::Extra => cell,
             Look::Number => cell.set_alignment(CellAlignment::Right),
             Look::Mark if !self.color => cell,
             Look::Mark => match text {

@@ -55,46 +55,46 @@ macro_rules! columns {
 
 pub const ALERTS: &[Column] = columns![
     "SEVERITY" "级别" Mark |v, l| i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))).to_lowercase(),
-    "LAST (UTC)" "最近 (UTC)" Plain |v, _| time(&v["last_time"]),
-    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "LAST (UTC)" "最近 (UTC)" Key |v, _| time(&v["last_time"]),
+    "ID" "标识" Key |v, _| text(&v["id"]),
     "UNIT" "单位" Plain |v, _| units(v),
     "ALERT" "告警" Plain title,
-    "SOURCE → TARGET" "源 → 目标" Plain |v, _| parties(v),
+    "SOURCE → TARGET" "源 → 目标" Extra |v, _| parties(v),
     "EVENTS" "事件数" Number |v, _| text(&v["event_count"]),
     "STATE" "状态" Plain |v, l| i18n::say(lang(l), &format!("state.{}", v["state"].as_str().unwrap_or("new"))).to_lowercase(),
-    "OWNER" "负责人" Plain |v, _| text(&v["owner"]),
+    "OWNER" "负责人" Extra |v, _| text(&v["owner"]),
 ];
 pub const EVENTS: &[Column] = columns![
-    "TIME (UTC)" "时间 (UTC)" Plain |v, _| time(&v["time"]),
+    "TIME (UTC)" "时间 (UTC)" Key |v, _| time(&v["time"]),
     "HOST" "主机" Plain |v, _| text(&v["host"]),
     "SOURCE" "来源" Plain |v, _| text(&v["log_source"]),
     "WHAT" "内容" Plain |v, _| gist(v),
-    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "ID" "标识" Extra |v, _| text(&v["id"]),
 ];
 pub const AGENTS: &[Column] = columns![
     "LIVENESS" "状态" Mark |v, l| i18n::say(lang(l), &format!("agents.{}", v["liveness"].as_str().unwrap_or("never_seen"))).to_lowercase(),
-    "LAST HEARD (UTC)" "最近上报 (UTC)" Plain |v, _| time(&v["last_seen"]),
+    "LAST HEARD (UTC)" "最近上报 (UTC)" Key |v, _| time(&v["last_seen"]),
     "HOST" "主机" Plain |v, _| text(&v["host"]),
     "UNIT" "单位" Plain |v, _| text(&v["unit"]),
     "CANNOT SEE" "不可见" Plain |v, _| v["coverage"].as_array().into_iter().flatten().filter(|c| c["state"] != "seeing" && c["state"] != "off").map(|c| format!("{} {}", text(&c["sensor"]), text(&c["subject"]))).collect::<Vec<_>>().join(", "),
     "LEDGER" "账目" Plain |v, l| i18n::say(lang(l), if v["ledger_balanced"] == false { "agents.ledger.bad" } else { "agents.ledger.ok" }),
     "CLOCK ms" "时钟 ms" Number |v, _| text(&v["clock_skew_ms"]),
-    "VERSION" "版本" Plain |v, _| text(&v["version"]),
-    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "VERSION" "版本" Extra |v, _| text(&v["version"]),
+    "ID" "标识" Extra |v, _| text(&v["id"]),
 ];
 pub const UNITS: &[Column] = columns![
-    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "ID" "标识" Key |v, _| text(&v["id"]),
     "NAME" "名称" Plain |v, _| text(&v["name"]),
     "SECTOR" "行业" Plain |v, l| i18n::sector(lang(l), v["sector"].as_str().unwrap_or("")),
     "AGENTS" "探针数" Number |v, _| text(&v["agents"]),
-    "CONTACT" "联系方式" Plain |v, _| text(&v["contact"]),
+    "CONTACT" "联系方式" Extra |v, _| text(&v["contact"]),
 ];
 pub const TOKENS: &[Column] = columns![
-    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "ID" "标识" Key |v, _| text(&v["id"]),
     "NAME" "名称" Plain |v, _| text(&v["name"]),
     "ROLE" "角色" Plain |v, _| text(&v["role"]),
     "UNITS" "单位" Plain |v, _| text(&v["units"]),
-    "EXPIRES (UTC)" "到期 (UTC)" Plain |v, _| text(&v["expires"]),
+    "EXPIRES (UTC)" "到期 (UTC)" Extra |v, _| text(&v["expires"]),
 ];
 pub const PEOPLE: &[Column] = columns![
     "NAME" "用户名" Plain |v, _| text(&v["name"]),
@@ -111,20 +111,20 @@ pub const RULES: &[Column] = columns![
     "SEVERITY" "级别" Mark |v, l| i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))).to_lowercase(),
     "KIND" "类型" Plain |v, _| text(&v["kind"]),
     "TITLE" "标题" Plain |v, l| if l == Language::Zh && v["title_zh"].as_str().is_some_and(|t| !t.is_empty()) { text(&v["title_zh"]) } else { text(&v["title"]) },
-    "LOG SOURCE" "日志来源" Plain |v, _| text(&v["log_source"]),
+    "LOG SOURCE" "日志来源" Extra |v, _| text(&v["log_source"]),
     "ATT&CK" "ATT&CK" Plain |v, _| text(&v["techniques"]),
-    "FILE" "文件" Plain |v, _| text(&v["path"]),
+    "FILE" "文件" Extra |v, _| text(&v["path"]),
 ];
 pub const AUDIT: &[Column] = columns![
     "#" "#" Number |v, _| text(&v["number"]),
-    "TIME (UTC)" "时间 (UTC)" Plain |v, _| time(&v["time"]),
+    "TIME (UTC)" "时间 (UTC)" Key |v, _| time(&v["time"]),
     "WHO" "人员" Plain |v, _| text(&v["actor"]),
     "WHAT" "操作" Plain |v, _| text(&v["action"]),
     "OBJECT" "对象" Plain |v, _| text(&v["object"]),
     "DETAIL" "详情" Plain |v, _| text(&v["detail"]),
 ];
 pub const JUDGED: &[Column] = columns![
-    "ID" "标识" Plain |v, _| text(&v["id"]),
+    "ID" "标识" Key |v, _| text(&v["id"]),
     "CHANGED" "已更改" Plain |v, _| text(&v["changed"]),
     "STATE" "状态" Plain |v, l| i18n::say(lang(l), &format!("state.{}", v["state"].as_str().unwrap_or("new"))).to_lowercase(),
     "OWNER" "负责人" Plain |v, _| text(&v["owner"]),
