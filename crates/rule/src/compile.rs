@@ -4,15 +4,17 @@
 //! Field names are resolved here, once, to the list of names to try in an event; needles are folded once (`item`).
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use event::{LogSource, Name};
-use regex::Regex;
+use event::LogSource;
 
 use crate::correlation::Operator;
 use crate::document::{Condition, Detections, Item, Modifier, Place, Search, TimePart};
 use crate::error::RuleError;
 use crate::mapping::Mappings;
+use crate::record::Names;
+use crate::regexp::Expression;
 use crate::scalar::{Cidr, Header};
 use crate::set::Options;
 use crate::text::{self, Form, Pattern, Piece};
@@ -23,7 +25,8 @@ const LIST_MIN: usize = 6;
 /// Where a field is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Candidate {
-    Body(Name),
+    /// A name of `Program::names`.
+    Body(u32),
     Header(Header),
 }
 
@@ -44,7 +47,8 @@ pub(crate) struct Predicate {
     /// `neq`: the field is there and no test holds.
     pub negate: bool,
     pub tests: Vec<Test>,
-    pub quick: Quick,
+    /// Built when first asked: most lists are answered by an index and never need it.
+    quick: OnceLock<Quick>,
     cost: u32,
 }
 
@@ -88,7 +92,7 @@ pub(crate) enum TestKind {
         value: i64,
     },
     Cidr(Cidr),
-    Regex(Regex),
+    Regex(Expression),
     FieldRef {
         slot: u32,
         relation: Relation,
@@ -125,6 +129,7 @@ pub(crate) struct Selection {
 /// All slots and predicates of a rule set.
 #[derive(Debug, Default)]
 pub(crate) struct Program {
+    pub names: Names,
     pub slots: Vec<Slot>,
     pub predicates: Vec<Predicate>,
 }
@@ -279,7 +284,7 @@ impl<'a> Builder<'a> {
         for name in self.mappings.names(source, field) {
             // The body first: a field of the same name is the event's own.
             let header = Header::from_name(name.as_str());
-            candidates.push(Candidate::Body(name));
+            candidates.push(Candidate::Body(self.program.names.insert(&name)));
             candidates.extend(header.map(Candidate::Header));
         }
         let program = &mut self.program;
@@ -307,14 +312,23 @@ impl<'a> Builder<'a> {
         let (plan, tests, unknown) = self.tests(source, item).map_err(here)?;
         let silent = !unknown.is_empty();
         missing.extend(unknown);
-        let quick = if plan.all || plan.negate { Quick::No } else { quick(&tests) };
-        let cost = cost(slot, &tests, &quick);
-        self.program.predicates.push(Predicate { slot, all: plan.all, negate: plan.negate, tests, quick, cost });
+        let cost = cost(slot, &tests);
+        self.program.predicates.push(Predicate { slot, all: plan.all, negate: plan.negate, tests, quick: OnceLock::new(), cost });
         let number = u32::try_from(self.program.predicates.len() - 1).unwrap_or(u32::MAX);
         if !silent {
             self.predicates.insert(key, number);
         }
         Ok(number)
+    }
+}
+
+impl Predicate {
+    /// The tests as one look-up, where they are alike and any of them will do.
+    pub fn quick(&self) -> &Quick {
+        if self.tests.len() < LIST_MIN {
+            return &Quick::No;
+        }
+        self.quick.get_or_init(|| if self.all || self.negate { Quick::No } else { quick(&self.tests) })
     }
 }
 
@@ -349,7 +363,7 @@ fn quick(tests: &[Test]) -> Quick {
     }
 }
 
-fn cost(slot: Option<u32>, tests: &[Test], quick: &Quick) -> u32 {
+fn cost(slot: Option<u32>, tests: &[Test]) -> u32 {
     let one = |t: &Test| match &t.kind {
         TestKind::Text { pattern: Pattern::Contains(_), .. } => 4,
         TestKind::Text { pattern: Pattern::Glob(_), .. } => 8,
@@ -358,10 +372,6 @@ fn cost(slot: Option<u32>, tests: &[Test], quick: &Quick) -> u32 {
         TestKind::Cidr(_) | TestKind::FieldRef { .. } | TestKind::Time { .. } => 4,
         _ => 1,
     };
-    let all = match quick {
-        Quick::Exact(..) => 2,
-        Quick::Contains(..) => 16,
-        Quick::No => tests.iter().map(one).fold(0, u32::saturating_add),
-    };
+    let all = tests.iter().map(one).fold(0, u32::saturating_add);
     if slot.is_none() { all.saturating_mul(16).saturating_add(64) } else { all }
 }

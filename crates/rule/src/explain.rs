@@ -6,7 +6,8 @@ use std::sync::Arc;
 use event::{Event, RuleMeta, Value};
 
 use crate::compile::{Expr, Predicate};
-use crate::matcher::{Looker, Scratch};
+use crate::matcher::{Answers, Looker};
+use crate::record::{EventRecord, Places, Record};
 use crate::scalar::cut;
 use crate::set::{Rule, RuleSet};
 
@@ -43,8 +44,11 @@ impl RuleSet {
     /// Why the rule of this id or name matches the event, or why not; None if there is no such rule.
     pub fn explain(&self, event: &Event, rule: &str) -> Option<Explanation> {
         let rule = self.rules.iter().find(|r| r.meta.id == rule || r.meta.name.as_deref() == Some(rule))?;
-        let mut scratch = Scratch::new(&self.program);
-        let mut looker = Looker::new(&self.program, &mut scratch, event, false);
+        let mut answers = Answers::new(&self.program, 0);
+        let mut places = Places::new(self.program.names.count);
+        places.bind(event, &self.program.names);
+        let record = EventRecord { event, places: &places };
+        let mut looker = Looker::new(&self.program, &mut answers, &record, false);
         let tree = self.node(rule, &rule.condition, &mut looker);
         let source_fits = rule.fits(&event.source);
         Some(Explanation {
@@ -57,7 +61,7 @@ impl RuleSet {
         })
     }
 
-    fn node(&self, rule: &Rule, expr: &Expr, looker: &mut Looker<'_, '_>) -> Node {
+    fn node<R: Record>(&self, rule: &Rule, expr: &Expr, looker: &mut Looker<'_, '_, R>) -> Node {
         let holds = looker.holds(expr, &rule.selections);
         let mut list = |label: &str, all: &[Expr]| Node {
             label: label.to_owned(),

@@ -3,11 +3,18 @@
 //! An object's members are fields; members of an inner object are fields under their path (`a.b`). The log source comes from the
 //! members `product`, `category`, `service` (or `logsource.product`, …) unless the caller says otherwise.
 
-use event::{Event, Kind, LogSource, Match, Name, Timestamp, Value};
-use serde_json::Value as Json;
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use crate::matcher::Scratch;
-use crate::set::RuleSet;
+use event::{Event, Kind, LogSource, Match, Name, TEXT_BYTES_MAX, Timestamp, Value};
+
+use crate::line::{LineRecord, Members};
+use crate::matcher::Looker;
+use crate::names::NameTable;
+use crate::record::{ADDED, Places};
+use crate::route::Route;
+use crate::scalar::Scalar;
+use crate::set::{Rule, RuleSet, Scratch};
 
 /// Bytes of one line; longer ones are refused.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
@@ -37,75 +44,121 @@ pub struct BadLine {
 }
 
 impl RuleSet {
-    /// Room for one thread's work on lines; reused from line to line, it grows to the largest line met.
-    pub fn scratch(&self) -> Scratch {
-        Scratch::new(&self.program)
-    }
-
     /// Replaces `out` by the numbers (into `rules()`, ascending) of the rules a line matches.
     pub fn matches_json(&self, line: &[u8], routing: &Routing, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<(), BadLine> {
-        let _ = scratch;
         out.clear();
-        let event = std::sync::Arc::new(json_event(line, routing, Timestamp::ZERO)?);
-        let mut findings = Vec::new();
-        self.detect(&event, &mut findings);
-        out.extend(findings.iter().filter_map(|f| Some(u32::try_from(self.rules().iter().position(|m| m.id == f.rule.id)?).unwrap_or(0))));
-        Ok(())
+        self.look_json(line, routing, scratch, |number, _, _| out.push(number))
     }
 
     /// The conditions that made a rule match a line, as `detect` puts them into a finding; empty where it does not match.
     pub fn reasons_json(&self, line: &[u8], routing: &Routing, rule: u32, scratch: &mut Scratch) -> Result<Vec<Match>, BadLine> {
-        let _ = scratch;
-        let event = std::sync::Arc::new(json_event(line, routing, Timestamp::ZERO)?);
-        let mut findings = Vec::new();
-        self.detect(&event, &mut findings);
-        let id = self.rules().get(rule as usize).map(|m| m.id.as_str()).unwrap_or_default();
-        Ok(findings.into_iter().find(|f| f.rule.id == id).map(|f| f.matches).unwrap_or_default())
+        let mut matches = Vec::new();
+        self.look_json(line, routing, scratch, |number, found, looker| {
+            if number == rule {
+                looker.collect(&found.condition, &found.selections, &mut matches);
+            }
+        })?;
+        Ok(matches)
     }
+
+    /// The same as `matches_json` by asking every rule from scratch: slow, and the measure it is held to.
+    pub fn scan_json(&self, line: &[u8], routing: &Routing, out: &mut Vec<u32>) -> Result<(), BadLine> {
+        out.clear();
+        let text = String::from_utf8_lossy(line);
+        let (mut members, mut places) = (Members::default(), Places::new(self.program.names.count));
+        members.read(&text)?;
+        let [product, category, service] = routing.words(&members, &text);
+        let source = LogSource::owned(product, category, service);
+        members.bind(&text, &self.program.names.table, true, routing.quiet(), &mut places);
+        let record = LineRecord { line: &text, members: &members, places: &places };
+        self.plainly(&source, &record, |number, _, _| out.push(number));
+        Ok(())
+    }
+
+    fn look_json<'l>(
+        &self,
+        line: &'l [u8],
+        routing: &Routing,
+        scratch: &mut Scratch,
+        found: impl for<'x> FnMut(u32, &Rule, &mut Looker<'_, '_, LineRecord<'x>>),
+    ) -> Result<(), BadLine> {
+        let text = lossy(line);
+        let Scratch { answers, places, members, recent, .. } = self.own(scratch);
+        members.read(&text)?;
+        let key = self.router.key(routing.words(members, &text));
+        if !self.router.may_fit(key) {
+            return Ok(());
+        }
+        let route = recent.route(key, &self.router, &self.rules, &self.program);
+        match &route {
+            Route::Planned(plan) => members.bind(&text, &plan.names, plan.message, routing.quiet(), places),
+            Route::Listed(_) => members.bind(&text, &self.program.names.table, true, routing.quiet(), places),
+        }
+        let record = LineRecord { line: &text, members, places };
+        self.pass(&route, answers, &record, found);
+        Ok(())
+    }
+}
+
+/// Bytes that are not UTF-8 become U+FFFD, as everywhere in an event.
+fn lossy(line: &[u8]) -> Cow<'_, str> {
+    // The fast answer first: the lossy way looks at bytes one by one.
+    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
+}
+
+impl Routing {
+    /// Product, category and service of an event.
+    fn words<'t>(&'t self, members: &'t Members, line: &'t str) -> [Option<&'t str>; 3] {
+        let read = if self.from_event { members.words(line) } else { [None; 3] };
+        let given = [&self.given.product, &self.given.category, &self.given.service];
+        [0, 1, 2].map(|n: usize| given.get(n).and_then(|w| w.as_deref()).or(read.get(n).copied().flatten()))
+    }
+
+    /// Members that are no part of the message: what the agent or the collector adds, and the words of the log source.
+    fn quiet(&self) -> &'static NameTable {
+        static WITH_WORDS: LazyLock<NameTable> = LazyLock::new(|| {
+            let words = ["product", "category", "service", "logsource.product", "logsource.category", "logsource.service"];
+            table(ADDED.iter().map(|f| f.name()).chain(words))
+        });
+        static ADDED_ONLY: LazyLock<NameTable> = LazyLock::new(|| table(ADDED.iter().map(|f| f.name())));
+        if self.from_event { &WITH_WORDS } else { &ADDED_ONLY }
+    }
+}
+
+fn table<'n>(names: impl Iterator<Item = &'n str>) -> NameTable {
+    let mut table = NameTable::default();
+    for (at, name) in names.enumerate() {
+        table.insert(name, u32::try_from(at).unwrap_or(u32::MAX));
+    }
+    table
 }
 
 /// The line as an event, for what looks at events over time; all fields are kept, within an event's limits.
 pub fn json_event(line: &[u8], routing: &Routing, time: Timestamp) -> Result<Event, BadLine> {
-    if line.len() > LINE_BYTES_MAX {
-        return Err(BadLine { column: LINE_BYTES_MAX, what: "the line is too long" });
+    let text = lossy(line);
+    let mut members = Members::default();
+    members.read(&text)?;
+    let [product, category, service] = routing.words(&members, &text);
+    let mut event = Event::new(time, Kind::Base, 0, LogSource::owned(product, category, service));
+    let mut names = NameTable::default();
+    for name in members.names(&text) {
+        let next = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        names.insert(name, next);
     }
-    let json: Json = serde_json::from_slice(line).map_err(|e| BadLine { column: e.column(), what: "not JSON" })?;
-    let Json::Object(fields) = &json else { return Err(BadLine { column: 1, what: "not a JSON object" }) };
-    let word = |name: &str, given: &Option<std::borrow::Cow<'static, str>>| {
-        let read = || json.get(name).or_else(|| json.get("logsource")?.get(name)).and_then(Json::as_str).map(str::to_owned);
-        given.as_deref().map(str::to_owned).or_else(|| if routing.from_event { read() } else { None })
-    };
-    let (product, category, service) =
-        (word("product", &routing.given.product), word("category", &routing.given.category), word("service", &routing.given.service));
-    let source = LogSource::owned(product.as_deref(), category.as_deref(), service.as_deref());
-    let mut event = Event::new(time, Kind::Base, 0, source);
-    let mut path = String::new();
-    for (name, value) in fields {
-        set(&mut event, &mut path, name, value);
+    let mut places = Places::new(u32::try_from(names.len()).unwrap_or(u32::MAX));
+    members.bind(&text, &names, false, routing.quiet(), &mut places);
+    let record = LineRecord { line: &text, members: &members, places: &places };
+    for name in members.names(&text) {
+        if let Some(scalar) = names.find(name).and_then(|n| record.get(n)) {
+            event.body.set(Name::from(name), owned(scalar));
+        }
     }
     Ok(event)
 }
 
-fn set(event: &mut Event, path: &mut String, name: &str, value: &Json) {
-    let before = path.len();
-    if before > 0 {
-        path.push('.');
-    }
-    path.push_str(name);
-    match value {
-        Json::Object(inner) => inner.iter().for_each(|(n, v)| set(event, path, n, v)),
-        _ => event.body.set(Name::from(path.as_str()), convert(value)),
-    }
-    path.truncate(before);
-}
-
-fn convert(value: &Json) -> Value {
-    match value {
-        Json::Null => Value::Null,
-        Json::Bool(b) => Value::Bool(*b),
-        Json::Number(n) => n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(0.0)), Value::Int),
-        Json::String(s) => Value::text(s),
-        Json::Array(list) => Value::from(list.iter().map(convert).collect::<Vec<_>>()),
-        Json::Object(_) => Value::List(Box::default()),
+fn owned(scalar: Scalar<'_>) -> Value {
+    match scalar {
+        Scalar::List(list) => Value::from(list.iter().map(owned).collect::<Vec<_>>()),
+        scalar => scalar.owned(TEXT_BYTES_MAX),
     }
 }

@@ -8,6 +8,7 @@
 //! Invariants: a bad rule never stops the others; a rule that cannot be understood is refused with file, line and way out,
 //! never loaded with another meaning; no bytes of an event make it panic; nothing here reads a clock.
 
+mod code;
 mod compile;
 mod correlation;
 mod document;
@@ -15,13 +16,20 @@ mod encode;
 mod error;
 mod explain;
 mod files;
+mod index;
 mod item;
 mod json;
+mod line;
+mod literal;
 mod loader;
 mod mapping;
 mod matcher;
+mod names;
+mod plan;
 mod read;
+mod record;
 mod regexp;
+mod route;
 mod scalar;
 mod set;
 mod text;
@@ -31,5 +39,4 @@ pub use error::{Notice, RuleError};
 pub use explain::{Explanation, Node};
 pub use json::{BadLine, LINE_BYTES_MAX, Routing, json_event};
 pub use mapping::Mappings;
-pub use matcher::Scratch;
-pub use set::{Options, RuleSet, Source};
+pub use set::{Options, RuleSet, Scratch, Source};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use event::{LogSource, Name, RuleMeta, Severity};
 
+use crate::code::Code;
 use crate::compile::{Builder, Expr, Logic};
 use crate::correlation::{Bound, Correlation, GroupKey, RuleRef};
 use crate::document::{Body, Detections, Document, Head, Place, RawCorrelation, Targets};
@@ -104,12 +105,13 @@ impl<'a> Loader<'a> {
                 ));
             } else {
                 for source in &sources {
-                    set.index.add(source, number);
+                    set.router.add(source, number);
                 }
             }
             set.metas.push(Arc::clone(&meta));
             let condition = draft.logic.condition.unwrap_or(Expr::Or(Vec::new()));
-            set.rules.push(Rule { meta, sources, selections: draft.logic.selections, condition, silent });
+            let code = Code::new(&condition, &draft.logic.selections);
+            set.rules.push(Rule { meta, sources, selections: draft.logic.selections, condition, code, silent });
         }
         set.program = std::mem::take(&mut self.builder.program);
         set.correlations = correlations;

@@ -1,54 +1,86 @@
-//! One event against the predicates. Each predicate is decided at most once an event, each field found and folded at most
-//! once; the room for that is reused from event to event, so a miss allocates nothing.
+//! One event against the predicates. Each predicate is decided at most once an event, each field folded at most once; the room for
+//! that is reused from event to event, so a miss allocates nothing.
+//!
+//! With a plan, the indexes of its fields say first which rules are worth a look (`wake`), and with that already answer the questions
+//! those rules were woken by. Plainly asked (`plain`), nothing is remembered and nothing looked up: the measure for all else.
 //!
 //! Semantics where the specification is silent, chosen here and held by the conformance cases:
 //! - a list matches if any element does; under `all`, each value needs an element, not the same one
 //! - `null` matches a field that is absent or present and null; `exists` tells the two apart
 //! - `neq` speaks about a field that is there; a missing field is no different value
 //! - a number in a rule equals the same number whatever its type, and text that is written like it
-//! - keywords are sought in every value, save what the agent or the collector added (see `ADDED`)
+//! - keywords are sought in every value, save what the agent or the collector added (see `record::ADDED`)
 
-use event::{Event, FIELDS_MAX, Field, Match, Name, Value, field};
+use event::{Match, Value};
 
 use crate::compile::{Candidate, Expr, Predicate, Program, Quick, Relation, Selection, Test, TestKind};
+use crate::index::FieldIndex;
+use crate::plan::Plan;
+use crate::record::Record;
 use crate::scalar::{Scalar, cut};
 use crate::text::{Form, Pattern};
 
-/// Fields that are no part of the message as its source wrote it; keywords are not sought in them.
-const ADDED: &[Field] = &[
-    field::LOG_PATH,
-    field::LOG_OFFSET,
-    field::DEVICE_HOSTNAME,
-    field::DEVICE_IPS,
-    field::DEVICE_INTERFACE,
-    field::UNIT_ID,
-    field::UNIT_NAME,
-    field::UNIT_SECTOR,
-    field::OBJECT_ID,
-    field::OBJECT_IMPORTANCE,
-    field::ASSET_ID,
-    field::AGENT_ID,
-    field::RECEIVED_TIME,
-    field::CLOCK_SKEW_MS,
-    field::COMMUNITY_ID,
-];
 /// Stands between values in the joined message; a noncharacter, so no keyword holds it.
-const BORDER: char = '\u{ffff}';
+pub(crate) const BORDER: char = '\u{ffff}';
 /// Text buffers larger than this are given back after the event.
 const ROOM_MAX: usize = 64 * 1024;
 /// Bytes of a value shown in a match, and matches shown in a finding.
 const SHOWN_MAX: usize = 512;
 const MATCHES_MAX: usize = 16;
 
-const ABSENT: u16 = u16::MAX;
-const HEADER: u16 = 0x8000;
+const NO: u32 = 0;
+const YES: u32 = 1;
+/// An index found something that has to be looked at again.
+const PERHAPS: u32 = 2;
+const EPOCH_MAX: u32 = u32::MAX >> 2;
 
 /// Room for one event's answers; a stamp that is not the present epoch means "not yet decided".
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Answers {
+    marks: Marks,
+    texts: Texts,
+}
+
+/// Which predicates are decided, which rules woken.
+#[derive(Debug, Default)]
+struct Marks {
     epoch: u32,
-    answers: Vec<(u32, i32)>,
-    places: Vec<(u32, u16)>,
+    /// Epoch and answer of each predicate.
+    answers: Vec<u32>,
+    /// Epoch of each rule's waking.
+    stamps: Vec<u32>,
+    woken: Vec<u32>,
+}
+
+impl Marks {
+    fn wake(&mut self, rules: &[u32]) {
+        for rule in rules {
+            if let Some(stamp) = self.stamps.get_mut(*rule as usize)
+                && *stamp != self.epoch
+            {
+                *stamp = self.epoch;
+                self.woken.push(*rule);
+            }
+        }
+    }
+
+    fn hit(&mut self, plan: &Plan, witness: u32, sure: bool) {
+        let Some(witness) = plan.witnesses.get(witness as usize) else { return };
+        if let Some(answer) = self.answers.get_mut(witness.predicate as usize) {
+            if sure && witness.decides {
+                *answer = self.epoch << 2 | YES;
+            } else if *answer >> 2 != self.epoch {
+                *answer = self.epoch << 2 | PERHAPS;
+            }
+        }
+        self.wake(plan.wakes(witness));
+    }
+}
+
+/// Fields in the forms they are compared in.
+#[derive(Debug, Default)]
+struct Texts {
+    epoch: u32,
     stamps: Vec<u32>,
     texts: Vec<String>,
     whole_stamps: [u32; Form::COUNT],
@@ -58,215 +90,45 @@ pub struct Scratch {
     large: bool,
 }
 
-impl Scratch {
-    pub(crate) fn new(program: &Program) -> Self {
+impl Answers {
+    pub fn new(program: &Program, rules: usize) -> Self {
         Self {
-            answers: vec![(0, 0); program.predicates.len()],
-            places: vec![(0, 0); program.slots.len()],
-            stamps: vec![0; program.slots.len() * Form::COUNT],
-            texts: vec![String::new(); program.slots.len() * Form::COUNT],
-            ..Self::default()
+            marks: Marks { answers: vec![0; program.predicates.len()], stamps: vec![0; rules], ..Marks::default() },
+            texts: Texts {
+                stamps: vec![0; program.slots.len() * Form::COUNT],
+                texts: vec![String::new(); program.slots.len() * Form::COUNT],
+                ..Texts::default()
+            },
         }
     }
 
     fn begin(&mut self) {
-        if self.large {
-            let spacious = self.texts.iter_mut().chain(&mut self.whole).chain([&mut self.room, &mut self.element]);
+        let Self { marks, texts } = self;
+        if texts.large {
+            let spacious = texts.texts.iter_mut().chain(&mut texts.whole).chain([&mut texts.room, &mut texts.element]);
             spacious.filter(|t| t.capacity() > ROOM_MAX).for_each(|t| *t = String::new());
-            self.large = false;
+            texts.large = false;
         }
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.answers.fill((0, 0));
-            self.places.fill((0, 0));
-            self.stamps.fill(0);
-            self.whole_stamps = [0; Form::COUNT];
-            self.epoch = 1;
+        marks.woken.clear();
+        marks.epoch += 1;
+        if marks.epoch > EPOCH_MAX {
+            marks.answers.fill(0);
+            marks.stamps.fill(0);
+            texts.stamps.fill(0);
+            texts.whole_stamps = [0; Form::COUNT];
+            marks.epoch = 1;
         }
+        texts.epoch = marks.epoch;
     }
 }
 
-/// An event under examination.
-pub(crate) struct Looker<'s, 'e> {
-    program: &'s Program,
-    scratch: &'s mut Scratch,
-    event: &'e Event,
-    values: [Option<&'e Value>; FIELDS_MAX],
-    /// The reference way: nothing remembered, lists tested one by one.
-    plain: bool,
-}
-
-impl<'s, 'e> Looker<'s, 'e> {
-    pub fn new(program: &'s Program, scratch: &'s mut Scratch, event: &'e Event, plain: bool) -> Self {
-        scratch.begin();
-        let mut values = [None; FIELDS_MAX];
-        for (place, (_, value)) in values.iter_mut().zip(event.body.iter()) {
-            *place = Some(value);
-        }
-        Self { program, scratch, event, values, plain }
-    }
-
-    pub fn holds(&mut self, expr: &Expr, selections: &[Selection]) -> bool {
-        match expr {
-            Expr::Predicate(n) => self.decide(*n).is_some(),
-            Expr::Selection(n) => selections.get(*n as usize).is_some_and(|s| self.holds(&s.expr, selections)),
-            Expr::And(list) => list.iter().all(|e| self.holds(e, selections)),
-            Expr::Or(list) => list.iter().any(|e| self.holds(e, selections)),
-            Expr::Not(e) => !self.holds(e, selections),
-        }
-    }
-
-    /// The number of the test that holds, if the predicate does.
-    pub fn decide(&mut self, number: u32) -> Option<usize> {
-        let at = number as usize;
-        let predicate = self.program.predicates.get(at)?;
-        if self.plain {
-            return self.ask(predicate);
-        }
-        if let Some((epoch, answer)) = self.scratch.answers.get(at)
-            && *epoch == self.scratch.epoch
-        {
-            return usize::try_from(*answer).ok();
-        }
-        let answer = self.ask(predicate);
-        let epoch = self.scratch.epoch;
-        if let Some(slot) = self.scratch.answers.get_mut(at) {
-            *slot = (epoch, answer.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1));
-        }
-        answer
-    }
-
-    fn ask(&mut self, predicate: &Predicate) -> Option<usize> {
-        let Some(slot) = predicate.slot else { return self.ask_message(predicate) };
-        let seen = self.see(slot);
-        let answer = match seen {
-            None => pick(predicate, |test| matches!(test.kind, TestKind::Exists(false) | TestKind::Null)),
-            Some(Scalar::List(list)) => pick(predicate, |test| match test.kind {
-                TestKind::Exists(there) => there,
-                _ => list.iter().any(|v| self.test(test, None, Scalar::from(v))),
-            }),
-            Some(scalar) => match &predicate.quick {
-                Quick::Exact(all, form) if !self.plain => self.text(Some(slot), *form, scalar).and_then(|t| all.get(t).copied()),
-                Quick::Contains(all, form) if !self.plain => {
-                    self.text(Some(slot), *form, scalar).and_then(|t| Some(all.find(t)?.pattern().as_usize()))
-                }
-                _ => pick(predicate, |test| self.test(test, Some(slot), scalar)),
-            },
-        };
-        match predicate.negate {
-            false => answer,
-            true => (seen.is_some() && answer.is_none()).then_some(0),
-        }
-    }
-
-    /// Keywords: each is sought in the whole message.
-    fn ask_message(&mut self, predicate: &Predicate) -> Option<usize> {
-        let answer = match &predicate.quick {
-            Quick::Contains(all, form) if !self.plain => {
-                let form = *form;
-                self.whole(form);
-                self.scratch.whole.get(form as usize).and_then(|t| Some(all.find(t)?.pattern().as_usize()))
-            }
-            _ => pick(predicate, |test| match &test.kind {
-                TestKind::Text { pattern: Pattern::Contains(needle), form } if !self.plain => {
-                    self.whole(*form);
-                    self.scratch.whole.get(*form as usize).is_some_and(|t| needle.find(t.as_bytes()).is_some())
-                }
-                _ => self.message_value(test).is_some(),
-            }),
-        };
-        match predicate.negate {
-            false => answer,
-            true => answer.is_none().then_some(0),
-        }
-    }
-
-    /// The first value of the message that a keyword test holds for.
-    fn message_value(&mut self, test: &Test) -> Option<Scalar<'e>> {
-        let event = self.event;
-        for (_, value) in event.body.iter().filter(|(n, _)| !added(n)) {
-            let scalar = Scalar::from(value);
-            let hit = match scalar {
-                Scalar::List(list) => list.iter().map(Scalar::from).find(|s| self.test(test, None, *s)),
-                _ => self.test(test, None, scalar).then_some(scalar),
-            };
-            if hit.is_some() {
-                return hit;
-            }
-        }
-        None
-    }
-
-    /// Joins all values of the message in one form.
-    fn whole(&mut self, form: Form) {
-        let at = form as usize;
-        let Scratch { whole_stamps, whole, room, epoch, large, .. } = &mut *self.scratch;
-        let (Some(stamp), Some(out)) = (whole_stamps.get_mut(at), whole.get_mut(at)) else { return };
-        if *stamp == *epoch {
-            return;
-        }
-        *stamp = *epoch;
-        out.clear();
-        let mut add = |scalar: Scalar<'_>| {
-            if let Some(text) = scalar.text(room) {
-                form.write(text, out);
-                out.push(BORDER);
-            }
-        };
-        for (_, value) in self.event.body.iter().filter(|(n, _)| !added(n)) {
-            match Scalar::from(value) {
-                Scalar::List(list) => list.iter().for_each(|v| add(Scalar::from(v))),
-                scalar => add(scalar),
-            }
-        }
-        *large |= out.capacity() > ROOM_MAX;
-    }
-
-    /// The field in this event: the first of its names that is there.
-    pub fn see(&mut self, slot: u32) -> Option<Scalar<'e>> {
-        let at = slot as usize;
-        let epoch = self.scratch.epoch;
-        let place = match self.scratch.places.get(at) {
-            Some((stamp, place)) if *stamp == epoch => *place,
-            _ => {
-                let place = self.find(at);
-                if let Some(entry) = self.scratch.places.get_mut(at) {
-                    *entry = (epoch, place);
-                }
-                place
-            }
-        };
-        match place {
-            ABSENT => None,
-            p if p & HEADER != 0 => match self.program.slots.get(at)?.candidates.get(usize::from(p & !HEADER))? {
-                Candidate::Header(header) => Some(header.of(self.event)),
-                Candidate::Body(_) => None,
-            },
-            p => self.values.get(usize::from(p)).copied().flatten().map(Scalar::from),
-        }
-    }
-
-    fn find(&self, slot: usize) -> u16 {
-        let Some(slot) = self.program.slots.get(slot) else { return ABSENT };
-        for (n, candidate) in slot.candidates.iter().enumerate() {
-            match candidate {
-                Candidate::Body(name) => {
-                    if let Some(at) = self.event.body.iter().position(|(n, _)| n == name) {
-                        return u16::try_from(at).unwrap_or(ABSENT);
-                    }
-                }
-                Candidate::Header(_) => return HEADER | u16::try_from(n).unwrap_or(0),
-            }
-        }
-        ABSENT
-    }
-
+impl Texts {
     /// The text of a field (or, without a slot, of a list's element) in a form.
-    fn text(&mut self, slot: Option<u32>, form: Form, scalar: Scalar<'e>) -> Option<&str> {
+    fn of<'t>(&'t mut self, slot: Option<u32>, form: Form, scalar: Scalar<'t>) -> Option<&'t str> {
         if let (Form::Cased, Scalar::Text(text)) = (form, scalar) {
             return Some(text);
         }
-        let Scratch { stamps, texts, room, element, epoch, large, .. } = &mut *self.scratch;
+        let Self { stamps, texts, room, element, epoch, large, .. } = self;
         let Some(slot) = slot else {
             element.clear();
             form.write(scalar.text(room)?, element);
@@ -283,6 +145,169 @@ impl<'s, 'e> Looker<'s, 'e> {
             *large |= text.capacity() > ROOM_MAX;
         }
         Some(text)
+    }
+
+    /// All values of the message joined, in one form.
+    fn whole(&mut self, form: Form, record: &impl Record) -> &str {
+        let at = form as usize;
+        let Self { whole_stamps, whole, room, epoch, large, .. } = self;
+        let (Some(stamp), Some(out)) = (whole_stamps.get_mut(at), whole.get_mut(at)) else { return "" };
+        if *stamp != *epoch {
+            *stamp = *epoch;
+            out.clear();
+            record.message(&mut |scalar| {
+                if let Some(text) = scalar.text(room) {
+                    form.write(text, out);
+                    out.push(BORDER);
+                }
+                false
+            });
+            *large |= out.capacity() > ROOM_MAX;
+        }
+        out
+    }
+}
+
+/// An event under examination.
+pub(crate) struct Looker<'s, 'e, R> {
+    program: &'s Program,
+    answers: &'s mut Answers,
+    record: &'e R,
+    plan: Option<&'s Plan>,
+    /// The reference way: nothing remembered, lists tested one by one.
+    plain: bool,
+}
+
+impl<'s, 'e, R: Record> Looker<'s, 'e, R> {
+    pub fn new(program: &'s Program, answers: &'s mut Answers, record: &'e R, plain: bool) -> Self {
+        answers.begin();
+        Self { program, answers, record, plan: None, plain }
+    }
+
+    /// Finds the rules of the plan that are worth a look; `woken` names them.
+    pub fn wake(&mut self, plan: &'s Plan) {
+        self.plan = Some(plan);
+        let (record, program) = (self.record, self.program);
+        let Answers { marks, texts } = &mut *self.answers;
+        marks.wake(&plan.always);
+        for index in &plan.fields {
+            let Some(slot) = index.slot else {
+                index.present().iter().for_each(|witness| marks.hit(plan, *witness, false));
+                if let Some(form) = index.form {
+                    index.look(texts.whole(form, record), &mut |witness, sure| marks.hit(plan, witness, sure));
+                }
+                continue;
+            };
+            let Some(scalar) = see(program, record, slot) else { continue };
+            index.present().iter().for_each(|witness| marks.hit(plan, *witness, false));
+            match scalar {
+                Scalar::List(list) => list.iter().for_each(|element| meet(index, plan, None, element, marks, texts)),
+                scalar => meet(index, plan, Some(slot), scalar, marks, texts),
+            }
+        }
+        marks.woken.sort_unstable();
+    }
+
+    /// The `at`-th of the rules woken.
+    pub fn woken(&self, at: usize) -> Option<u32> {
+        self.answers.marks.woken.get(at).copied()
+    }
+
+    pub fn holds(&mut self, expr: &Expr, selections: &[Selection]) -> bool {
+        match expr {
+            Expr::Predicate(n) => self.decide(*n),
+            Expr::Selection(n) => selections.get(*n as usize).is_some_and(|s| self.holds(&s.expr, selections)),
+            Expr::And(list) => list.iter().all(|e| self.holds(e, selections)),
+            Expr::Or(list) => list.iter().any(|e| self.holds(e, selections)),
+            Expr::Not(e) => !self.holds(e, selections),
+        }
+    }
+
+    /// Whether the predicate holds.
+    pub fn decide(&mut self, number: u32) -> bool {
+        let at = number as usize;
+        let Some(predicate) = self.program.predicates.get(at) else { return false };
+        if self.plain {
+            return self.ask(predicate).is_some();
+        }
+        let epoch = self.answers.marks.epoch;
+        match self.answers.marks.answers.get(at) {
+            Some(answer) if *answer >> 2 == epoch => match *answer & 3 {
+                YES => return true,
+                NO => return false,
+                _ => {}
+            },
+            _ if self.plan.is_some_and(|plan| plan.covers(number)) => return false,
+            _ => {}
+        }
+        let holds = self.ask(predicate).is_some();
+        if let Some(answer) = self.answers.marks.answers.get_mut(at) {
+            *answer = epoch << 2 | if holds { YES } else { NO };
+        }
+        holds
+    }
+
+    /// The number of the test that holds, if the predicate does.
+    fn ask(&mut self, predicate: &Predicate) -> Option<usize> {
+        let Some(slot) = predicate.slot else { return self.ask_message(predicate) };
+        let seen = self.see(slot);
+        let answer = match seen {
+            None => pick(predicate, |test| matches!(test.kind, TestKind::Exists(false) | TestKind::Null)),
+            Some(Scalar::List(list)) => pick(predicate, |test| match test.kind {
+                TestKind::Exists(there) => there,
+                _ => list.iter().any(|v| self.test(test, None, v)),
+            }),
+            Some(scalar) => match if self.plain { &Quick::No } else { predicate.quick() } {
+                Quick::Exact(all, form) => self.text(Some(slot), *form, scalar).and_then(|t| all.get(t).copied()),
+                Quick::Contains(all, form) => self.text(Some(slot), *form, scalar).and_then(|t| Some(all.find(t)?.pattern().as_usize())),
+                Quick::No => pick(predicate, |test| self.test(test, Some(slot), scalar)),
+            },
+        };
+        match predicate.negate {
+            false => answer,
+            true => (seen.is_some() && answer.is_none()).then_some(0),
+        }
+    }
+
+    /// Keywords: each is sought in the whole message.
+    fn ask_message(&mut self, predicate: &Predicate) -> Option<usize> {
+        let answer = match if self.plain { &Quick::No } else { predicate.quick() } {
+            Quick::Contains(all, form) => {
+                Some(self.answers.texts.whole(*form, self.record)).and_then(|t| Some(all.find(t)?.pattern().as_usize()))
+            }
+            _ => pick(predicate, |test| match &test.kind {
+                TestKind::Text { pattern: Pattern::Contains(needle), form } if !self.plain => {
+                    needle.find(self.answers.texts.whole(*form, self.record).as_bytes()).is_some()
+                }
+                _ => self.message_value(test).is_some(),
+            }),
+        };
+        match predicate.negate {
+            false => answer,
+            true => answer.is_none().then_some(0),
+        }
+    }
+
+    /// The first value of the message that a keyword test holds for.
+    fn message_value(&mut self, test: &Test) -> Option<Scalar<'e>> {
+        let record = self.record;
+        let mut hit = None;
+        record.message(&mut |scalar| {
+            if self.test(test, None, scalar) {
+                hit = Some(scalar);
+            }
+            hit.is_some()
+        });
+        hit
+    }
+
+    /// The field in this event: the first of its names that is there.
+    pub fn see(&self, slot: u32) -> Option<Scalar<'e>> {
+        see(self.program, self.record, slot)
+    }
+
+    fn text<'t>(&'t mut self, slot: Option<u32>, form: Form, scalar: Scalar<'t>) -> Option<&'t str> {
+        self.answers.texts.of(slot, form, scalar)
     }
 
     fn test(&mut self, test: &Test, slot: Option<u32>, scalar: Scalar<'e>) -> bool {
@@ -308,7 +333,7 @@ impl<'s, 'e> Looker<'s, 'e> {
             },
             TestKind::Time { part, operator, value } => scalar.time_part(*part).is_some_and(|n| compare(*operator, n.cmp(value))),
             TestKind::Cidr(net) => scalar.ip().is_some_and(|ip| net.contains(ip)),
-            TestKind::Regex(regex) => scalar.text(&mut self.scratch.room).is_some_and(|t| regex.is_match(t)),
+            TestKind::Regex(regex) => scalar.text(&mut self.answers.texts.room).is_some_and(|t| regex.is_match(t)),
             TestKind::FieldRef { slot: other, relation, form } => self.refers(slot, scalar, *other, *relation, *form),
             TestKind::Never => false,
         }
@@ -325,7 +350,7 @@ impl<'s, 'e> Looker<'s, 'e> {
         };
         match self.see(other) {
             None => false,
-            Some(Scalar::List(list)) => list.iter().any(|v| self.text(None, form, Scalar::from(v)).is_some_and(related)),
+            Some(Scalar::List(list)) => list.iter().any(|v| self.text(None, form, v).is_some_and(related)),
             Some(theirs) => self.text(Some(other), form, theirs).is_some_and(related),
         }
     }
@@ -337,8 +362,8 @@ impl<'s, 'e> Looker<'s, 'e> {
         }
         match expr {
             Expr::Predicate(n) => {
-                if let Some(test) = self.decide(*n) {
-                    self.describe(*n, test, out);
+                if self.decide(*n) {
+                    self.describe(*n, out);
                 }
             }
             Expr::Selection(n) => {
@@ -360,27 +385,20 @@ impl<'s, 'e> Looker<'s, 'e> {
         }
     }
 
-    fn describe(&mut self, number: u32, test: usize, out: &mut Vec<Match>) {
+    /// The first test that holds, with the value it holds for; all of them where all have to.
+    fn describe(&mut self, number: u32, out: &mut Vec<Match>) {
         let program = self.program;
         let Some(predicate) = program.predicates.get(number as usize) else { return };
         let field = predicate.slot.and_then(|s| program.slots.get(s as usize)).map_or_else(String::new, |s| s.label.clone());
-        // A look-up answers with the match that ends first; people are shown the first value of the list.
-        let test = match (&predicate.quick, predicate.slot.map(|s| self.see(s))) {
-            (Quick::Contains(..), None) => predicate.tests.iter().position(|t| self.message_value(t).is_some()),
-            (Quick::Contains(..), Some(Some(seen))) if !matches!(seen, Scalar::List(_)) => {
-                predicate.tests.iter().position(|t| self.test(t, predicate.slot, seen))
-            }
-            _ => None,
-        }
-        .unwrap_or(test);
+        let before = std::mem::replace(&mut self.plain, true);
+        let test = self.ask(predicate).unwrap_or(0);
+        self.plain = before;
         let tests: &[Test] = if predicate.all { &predicate.tests } else { predicate.tests.get(test..=test).unwrap_or(&[]) };
         for test in tests.iter().take(MATCHES_MAX.saturating_sub(out.len())) {
             let value = match predicate.slot {
                 Some(slot) => match self.see(slot) {
                     // Of a list, the element that matched.
-                    Some(Scalar::List(list)) => {
-                        list.iter().map(Scalar::from).find(|s| self.test(test, None, *s)).or(Some(Scalar::List(list)))
-                    }
+                    Some(Scalar::List(list)) => list.iter().find(|s| self.test(test, None, *s)).or(Some(Scalar::List(list))),
                     seen => seen,
                 },
                 None => self.message_value(test),
@@ -388,6 +406,29 @@ impl<'s, 'e> Looker<'s, 'e> {
             let value = value.map_or(Value::Null, |s| s.owned(SHOWN_MAX));
             out.push(Match { field: field.clone(), value, pattern: cut(&test.shown, SHOWN_MAX).to_owned() });
         }
+    }
+}
+
+/// The field in an event: the first of its names that is there.
+fn see<'e>(program: &Program, record: &'e impl Record, slot: u32) -> Option<Scalar<'e>> {
+    program.slots.get(slot as usize)?.candidates.iter().find_map(|candidate| match candidate {
+        Candidate::Body(name) => record.value(*name),
+        Candidate::Header(header) => record.header(*header),
+    })
+}
+
+/// One value against the index of its field.
+fn meet(index: &FieldIndex, plan: &Plan, slot: Option<u32>, scalar: Scalar<'_>, marks: &mut Marks, texts: &mut Texts) {
+    // Elsewhere the text is not all there is to a value, so a find is looked at again.
+    let plain = matches!(scalar, Scalar::Text(_) | Scalar::Int(_) | Scalar::Float(_));
+    let mut hit = |witness: u32, sure: bool| marks.hit(plan, witness, sure && plain);
+    if index.weighs() {
+        index.weigh(scalar, &mut hit);
+    }
+    if let Some(form) = index.form
+        && let Some(text) = texts.of(slot, form, scalar)
+    {
+        index.look(text, &mut hit);
     }
 }
 
@@ -406,8 +447,4 @@ fn compare(operator: crate::correlation::Operator, order: std::cmp::Ordering) ->
         Operator::Eq => order.is_eq(),
         Operator::Neq => order.is_ne(),
     }
-}
-
-fn added(name: &Name) -> bool {
-    matches!(name, Name::Known(f) if ADDED.contains(f))
 }

@@ -7,16 +7,31 @@
 
 use regex::{Regex, RegexBuilder};
 
+use crate::literal;
+
 /// Bytes one compiled expression may take; the largest of the public rules needs a tenth.
 const SIZE_MAX: usize = 4 << 20;
 const LENGTH_MAX: usize = 16 * 1024;
 
-pub(crate) fn compile(pattern: &str, ignore_case: bool, multi_line: bool, dot_all: bool) -> Result<Regex, String> {
+/// A compiled expression, and the texts of which it needs at least one.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    regex: Regex,
+    pub needed: Option<Vec<String>>,
+}
+
+impl Expression {
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+}
+
+pub(crate) fn compile(pattern: &str, ignore_case: bool, multi_line: bool, dot_all: bool) -> Result<Expression, String> {
     if pattern.len() > LENGTH_MAX {
         return Err(format!("the expression has {} bytes, more than {LENGTH_MAX}", pattern.len()));
     }
     let rewritten = rewrite(pattern, multi_line)?;
-    RegexBuilder::new(&rewritten)
+    let regex = RegexBuilder::new(&rewritten)
         .case_insensitive(ignore_case)
         .multi_line(multi_line)
         .dot_matches_new_line(dot_all)
@@ -31,7 +46,8 @@ pub(crate) fn compile(pattern: &str, ignore_case: bool, multi_line: bool, dot_al
                 let last = text.lines().rev().find_map(|l| l.strip_prefix("error: ")).unwrap_or("not a regular expression");
                 format!("not a regular expression: {last}")
             }
-        })
+        })?;
+    Ok(Expression { regex, needed: literal::needed(&rewritten, ignore_case, multi_line, dot_all) })
 }
 
 fn rewrite(pattern: &str, multi_line: bool) -> Result<String, String> {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use event::{Event, Timestamp, Value};
 
 use crate::document::TimePart;
+use crate::line::LineRecord;
 
 /// A value borrowed from an event, or a word of its header.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +18,32 @@ pub(crate) enum Scalar<'e> {
     Bool(bool),
     Ip(IpAddr),
     Bytes(&'e [u8]),
-    List(&'e [Value]),
+    List(List<'e>),
+}
+
+/// The elements of a list, as their form of event keeps them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum List<'e> {
+    Values(&'e [Value]),
+    /// The members of a line that belong to it, from the first on.
+    Chain(LineRecord<'e>, u32),
+}
+
+impl<'e> List<'e> {
+    pub fn iter(self) -> impl Iterator<Item = Scalar<'e>> {
+        let (values, chain) = match self {
+            Self::Values(values) => (values, None),
+            Self::Chain(record, at) => ([].as_slice(), Some((record, at))),
+        };
+        let mut next = chain;
+        let elements = std::iter::from_fn(move || {
+            let (record, at) = next?;
+            let (scalar, after) = record.element(at)?;
+            next = Some((record, after));
+            Some(scalar)
+        });
+        values.iter().map(Scalar::from).chain(elements.flatten())
+    }
 }
 
 impl<'e> From<&'e Value> for Scalar<'e> {
@@ -30,7 +56,7 @@ impl<'e> From<&'e Value> for Scalar<'e> {
             Value::Bool(b) => Self::Bool(*b),
             Value::Ip(ip) => Self::Ip(*ip),
             Value::Bytes(b) => Self::Bytes(b),
-            Value::List(l) => Self::List(l),
+            Value::List(l) => Self::List(List::Values(l)),
         }
     }
 }
@@ -47,7 +73,8 @@ impl<'e> Scalar<'e> {
             Self::Text(t) => return Some(t),
             Self::Bool(b) => return Some(if b { "true" } else { "false" }),
             Self::Int(n) => write!(room, "{n}").ok()?,
-            Self::Float(x) => write!(room, "{x}").ok()?,
+            // Zero has no sign: -0.0 is the number 0.
+            Self::Float(x) => write!(room, "{}", x + 0.0).ok()?,
             Self::Ip(ip) => write!(room, "{ip}").ok()?,
             Self::Bytes(bytes) => bytes.iter().try_for_each(|b| write!(room, "{b:02x}")).ok()?,
         }
@@ -94,7 +121,7 @@ impl<'e> Scalar<'e> {
             Self::Bool(b) => Value::Bool(b),
             Self::Ip(ip) => Value::Ip(ip),
             Self::Bytes(b) => Value::Bytes(b.get(..bytes).unwrap_or(b).into()),
-            Self::List(l) => Value::List(l.iter().take(16).map(|v| Scalar::from(v).owned(bytes)).collect()),
+            Self::List(l) => Value::List(l.iter().take(16).map(|v| v.owned(bytes)).collect()),
         }
     }
 }
@@ -208,13 +235,18 @@ impl Cidr {
         Some(Self { v4, bits: bits & mask, mask })
     }
 
+    /// Whether it is IPv4, its bits, and which of them count.
+    pub fn parts(&self) -> (bool, u128, u128) {
+        (self.v4, self.bits, self.mask)
+    }
+
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (v4, bits) = number(ip);
         v4 == self.v4 && bits & self.mask == self.bits
     }
 }
 
-fn number(ip: IpAddr) -> (bool, u128) {
+pub(crate) fn number(ip: IpAddr) -> (bool, u128) {
     match ip.to_canonical() {
         IpAddr::V4(ip) => (true, u128::from(u32::from(ip))),
         IpAddr::V6(ip) => (false, u128::from(ip)),

@@ -1,28 +1,30 @@
 //! The rule set: rules by log source, and the two ways to ask it.
 //!
-//! `detect` looks up the rules whose log source fits (one look-up for a source met before) and remembers answers within
-//! the event; `scan` asks every rule from scratch. Both give the same findings in the same order; a test
-//! holds them to it. The set is shared between threads as it is: the room for one event's answers comes from a pool.
+//! `detect` looks up the plan of the event's log source (`route`) and asks only the rules its witnesses wake; `scan` asks every rule
+//! from scratch. Both give the same findings in the same order; tests hold them to it. The set is shared between
+//! threads as it is: the room for one event's answers comes from a pool, or is the caller's `Scratch`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use event::{Event, Evidence, Finding, LogSource, Reason, RuleMeta};
 
+use crate::code::Code;
 use crate::compile::{Expr, Program, Selection};
 use crate::correlation::Correlation;
 use crate::error::{Notice, RuleError};
 use crate::files::read_sources;
+use crate::line::Members;
 use crate::loader::Loader;
 use crate::mapping::Mappings;
-use crate::matcher::{Looker, Scratch};
+use crate::matcher::{Answers, Looker};
 use crate::read;
+use crate::record::{EventRecord, Places, Record};
+use crate::route::{Recent, Route, Router};
 
 /// Rooms kept for later events; more threads than that make their own.
 const POOL_MAX: usize = 64;
-/// Log sources whose rules are remembered; more are looked up each time.
-const PLANS_MAX: usize = 4096;
 
 /// How rules are loaded.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +50,8 @@ pub(crate) struct Rule {
     pub sources: Vec<LogSource>,
     pub selections: Vec<Selection>,
     pub condition: Expr,
+    /// The condition as steps; None where it is too long for them.
+    pub code: Option<Code>,
     /// Why it never speaks, if so.
     pub silent: Option<String>,
 }
@@ -58,10 +62,22 @@ pub struct RuleSet {
     pub(crate) rules: Vec<Rule>,
     pub(crate) metas: Vec<Arc<RuleMeta>>,
     pub(crate) program: Program,
-    pub(crate) index: Index,
+    pub(crate) router: Router,
     pub(crate) correlations: Vec<Correlation>,
     pub(crate) notices: Vec<Notice>,
+    /// Tells this set's scratch from another's.
+    identity: Arc<()>,
     pool: Mutex<Vec<Scratch>>,
+}
+
+/// Room for one thread's work, reused from event to event; it grows to the largest event met, within limits.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    identity: Arc<()>,
+    pub(crate) answers: Answers,
+    pub(crate) places: Places,
+    pub(crate) members: Members,
+    pub(crate) recent: Recent,
 }
 
 impl RuleSet {
@@ -92,34 +108,89 @@ impl RuleSet {
 
     /// Appends a finding for each rule that matches, in rule order.
     pub fn detect(&self, event: &Arc<Event>, out: &mut Vec<Finding>) {
-        let fitting = self.index.find(&event.source);
-        if fitting.is_empty() {
+        let key = self.router.key_of(&event.source);
+        if !self.router.may_fit(key) {
             return;
         }
-        let mut scratch = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| Scratch::new(&self.program));
-        let mut looker = Looker::new(&self.program, &mut scratch, event, false);
-        for number in fitting.iter() {
-            if let Some(rule) = self.rules.get(*number as usize)
-                && looker.holds(&rule.condition, &rule.selections)
-            {
-                out.push(finding(rule, event, &mut looker));
-            }
-        }
+        let mut scratch = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| self.scratch());
+        let Scratch { answers, places, recent, .. } = &mut scratch;
+        let route = recent.route(key, &self.router, &self.rules, &self.program);
+        places.bind(event, &self.program.names);
+        let record = EventRecord { event, places };
+        self.pass(&route, answers, &record, |number, rule, looker| {
+            let _ = number;
+            out.push(finding(rule, event, looker));
+        });
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOL_MAX {
             pool.push(scratch);
         }
     }
 
-    /// The same by asking every rule from scratch: slow, and the measure `detect` is held to.
+    /// Hands each rule of the route that holds to `found`, ascending.
+    pub(crate) fn pass<'s, R: Record>(
+        &'s self,
+        route: &'s Route,
+        answers: &'s mut Answers,
+        record: &R,
+        mut found: impl FnMut(u32, &Rule, &mut Looker<'_, '_, R>),
+    ) {
+        let mut looker = Looker::new(&self.program, answers, record, false);
+        let mut one = |number: u32, looker: &mut Looker<'_, '_, R>| {
+            if let Some(rule) = self.rules.get(number as usize)
+                && rule.holds(looker)
+            {
+                found(number, rule, looker);
+            }
+        };
+        match route {
+            Route::Planned(plan) => {
+                looker.wake(plan);
+                let mut at = 0;
+                while let Some(number) = looker.woken(at) {
+                    at += 1;
+                    one(number, &mut looker);
+                }
+            }
+            Route::Listed(rules) => rules.iter().for_each(|number| one(*number, &mut looker)),
+        }
+    }
+
+    /// The same as `detect` by asking every rule from scratch: slow, and the measure `detect` is held to.
     pub fn scan(&self, event: &Arc<Event>, out: &mut Vec<Finding>) {
-        let mut scratch = Scratch::new(&self.program);
-        for rule in self.rules.iter().filter(|r| r.silent.is_none() && r.fits(&event.source)) {
-            let mut looker = Looker::new(&self.program, &mut scratch, event, true);
+        let mut places = Places::new(self.program.names.count);
+        places.bind(event, &self.program.names);
+        let record = EventRecord { event, places: &places };
+        self.plainly(&event.source, &record, |_, rule, looker| out.push(finding(rule, event, looker)));
+    }
+
+    /// Every rule about the source, asked from scratch.
+    pub(crate) fn plainly<R: Record>(&self, source: &LogSource, record: &R, mut found: impl FnMut(u32, &Rule, &mut Looker<'_, '_, R>)) {
+        let mut answers = Answers::new(&self.program, 0);
+        for (number, rule) in self.rules.iter().enumerate().filter(|(_, r)| r.silent.is_none() && r.fits(source)) {
+            let mut looker = Looker::new(&self.program, &mut answers, record, true);
             if looker.holds(&rule.condition, &rule.selections) {
-                out.push(finding(rule, event, &mut looker));
+                found(u32::try_from(number).unwrap_or(u32::MAX), rule, &mut looker);
             }
         }
+    }
+
+    /// Room for one thread's work on events of this set.
+    pub fn scratch(&self) -> Scratch {
+        Scratch {
+            identity: Arc::clone(&self.identity),
+            answers: Answers::new(&self.program, self.rules.len()),
+            places: Places::new(self.program.names.count),
+            ..Scratch::default()
+        }
+    }
+
+    /// Makes room of another set fit for this one.
+    pub(crate) fn own<'c>(&self, scratch: &'c mut Scratch) -> &'c mut Scratch {
+        if !Arc::ptr_eq(&scratch.identity, &self.identity) {
+            *scratch = self.scratch();
+        }
+        scratch
     }
 
     /// Correlation rules, each after those it refers to.
@@ -134,12 +205,17 @@ impl RuleSet {
 
     /// Rules that are asked about events of a log source.
     pub fn rules_for(&self, source: &LogSource) -> Vec<&Arc<RuleMeta>> {
-        self.index.find(source).iter().filter_map(|n| self.metas.get(*n as usize)).collect()
+        self.router.rules(self.router.key_of(source)).iter().filter_map(|n| self.metas.get(*n as usize)).collect()
     }
 
     /// What the authors should know: rules that stay silent, attributes with no effect.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// Events answered without a plan since the set was loaded, because sources were too many (see `route`).
+    pub fn unplanned(&self) -> u64 {
+        self.router.unplanned()
     }
 
     /// Distinct questions the rules ask: each is decided at most once an event.
@@ -149,12 +225,19 @@ impl RuleSet {
 }
 
 impl Rule {
+    fn holds<R: Record>(&self, looker: &mut Looker<'_, '_, R>) -> bool {
+        match &self.code {
+            Some(code) => code.run(|predicate| looker.decide(predicate)),
+            None => looker.holds(&self.condition, &self.selections),
+        }
+    }
+
     pub fn fits(&self, source: &LogSource) -> bool {
         self.sources.iter().any(|s| s.covers(source))
     }
 }
 
-fn finding(rule: &Rule, event: &Arc<Event>, looker: &mut Looker<'_, '_>) -> Finding {
+fn finding<R: Record>(rule: &Rule, event: &Arc<Event>, looker: &mut Looker<'_, '_, R>) -> Finding {
     let mut matches = Vec::new();
     looker.collect(&rule.condition, &rule.selections, &mut matches);
     let mut reason = Reason::new("matched").arg("conditions", matches.len());
@@ -171,53 +254,5 @@ fn finding(rule: &Rule, event: &Arc<Event>, looker: &mut Looker<'_, '_>) -> Find
         reasons: vec![reason],
         evidence: vec![Evidence { id: event.id, time: event.time }],
         count: 1,
-    }
-}
-
-/// Rules by log source: words are numbers, 0 is "any" and every word no rule names.
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    words: HashMap<Box<str>, u32>,
-    rules: HashMap<[u32; 3], Vec<u32>>,
-    /// Rules to ask, by the words of an event, as met so far.
-    plans: RwLock<HashMap<[u32; 3], Arc<[u32]>>>,
-}
-
-impl Index {
-    pub fn add(&mut self, source: &LogSource, rule: u32) {
-        let mut number = |word: Option<&str>| match word {
-            None => 0,
-            Some(word) => {
-                let next = u32::try_from(self.words.len()).unwrap_or(u32::MAX - 1) + 1;
-                *self.words.entry(word.into()).or_insert(next)
-            }
-        };
-        let key = [number(source.product.as_deref()), number(source.category.as_deref()), number(source.service.as_deref())];
-        self.rules.entry(key).or_default().push(rule);
-    }
-
-    /// Rules whose source covers this one, ascending, each once.
-    fn find(&self, source: &LogSource) -> Arc<[u32]> {
-        let number = |word: Option<&str>| word.and_then(|w| self.words.get(w).copied()).unwrap_or(0);
-        let key = [number(source.product.as_deref()), number(source.category.as_deref()), number(source.service.as_deref())];
-        if let Some(plan) = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(plan);
-        }
-        let mut all = Vec::new();
-        for mask in 0..8u8 {
-            // Each word as it is or as "any"; a word that is none already is taken once.
-            let part = [0, 1, 2].map(|n: usize| if mask >> n & 1 == 1 { key.get(n).copied().unwrap_or(0) } else { 0 });
-            if (0..3).all(|n| mask >> n & 1 == 0 || part.get(n) != Some(&0)) {
-                all.extend(self.rules.get(&part).into_iter().flatten());
-            }
-        }
-        all.sort_unstable();
-        all.dedup();
-        let plan: Arc<[u32]> = all.into();
-        let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
-        if plans.len() < PLANS_MAX {
-            plans.insert(key, Arc::clone(&plan));
-        }
-        plan
     }
 }

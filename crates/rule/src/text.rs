@@ -186,6 +186,12 @@ impl Pattern {
 }
 
 impl Glob {
+    /// The longest text without wildcards in it.
+    pub fn longest(&self) -> Option<&str> {
+        let texts = self.segments.iter().flatten().filter_map(|p| if let Piece::Text(t) = p { Some(t.as_str()) } else { None });
+        texts.max_by_key(|t| t.len())
+    }
+
     fn matches(&self, text: &str) -> bool {
         let mut rest = text;
         let mut segments = self.segments.as_slice();
