@@ -50,6 +50,8 @@ struct Marks {
     /// Epoch of each rule's waking.
     stamps: Vec<u32>,
     woken: Vec<u32>,
+    events: u64,
+    woken_all: u64,
 }
 
 impl Marks {
@@ -102,6 +104,11 @@ impl Answers {
         }
     }
 
+    /// Events so far, and rules woken by those before the last.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.marks.events, self.marks.woken_all)
+    }
+
     fn begin(&mut self) {
         let Self { marks, texts } = self;
         if texts.large {
@@ -109,6 +116,8 @@ impl Answers {
             spacious.filter(|t| t.capacity() > ROOM_MAX).for_each(|t| *t = String::new());
             texts.large = false;
         }
+        marks.events += 1;
+        marks.woken_all += marks.woken.len() as u64;
         marks.woken.clear();
         marks.epoch += 1;
         if marks.epoch > EPOCH_MAX {

@@ -80,6 +80,13 @@ pub struct Scratch {
     pub(crate) recent: Recent,
 }
 
+impl Scratch {
+    /// Events looked at, and rules woken by them: how well witnesses are chosen, for benches.
+    pub fn woken(&self) -> (u64, u64) {
+        self.answers.counted()
+    }
+}
+
 impl RuleSet {
     /// Reads rule files and folders (`*.yml`, `*.yaml`, sorted by path). What is wrong is listed; the rest is loaded.
     pub fn load<P: AsRef<Path>>(paths: &[P], mappings: &Mappings, options: &Options) -> (Self, Vec<RuleError>) {
