@@ -16,6 +16,7 @@ mod net;
 mod ocsf;
 mod road;
 mod rules;
+mod rulework;
 mod serve;
 mod sigma;
 mod store;

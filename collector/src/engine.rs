@@ -54,7 +54,7 @@ pub struct EngineCounters {
 }
 
 pub struct Engine {
-    rules: RuleSet,
+    rules: Arc<RuleSet>,
     windows: Windows,
     desk: Desk,
     watch: Watch,
@@ -91,7 +91,8 @@ impl Engine {
     }
 
     /// An engine over rules already loaded; correlations that cannot be given meaning are named.
-    pub fn with_rules(rules: RuleSet) -> (Self, Vec<RuleError>) {
+    pub fn with_rules(rules: impl Into<Arc<RuleSet>>) -> (Self, Vec<RuleError>) {
+        let rules = rules.into();
         let (windows, errors) = Windows::new(rules.correlations(), rules.rules(), Limits::default());
         let engine = Self {
             rules,
@@ -142,6 +143,10 @@ impl Engine {
     }
     pub fn rules(&self) -> &RuleSet {
         &self.rules
+    }
+    /// The same, to be kept by those who explain.
+    pub fn shared_rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules)
     }
     pub fn counters(&self) -> EngineCounters {
         EngineCounters { events: self.events, findings: self.findings, windows: self.windows.counters(), desk: self.desk.counters() }

@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod register;
 pub mod replay;
 pub mod rulebook;
+pub mod rules;
 pub mod serve;
 pub mod store;
 pub mod watch;

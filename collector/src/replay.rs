@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use event::{AgentId, Class, Epoch, Event, EventId, Kind, LogSource, Name, Severity, Timestamp, Value, field};
+use event::{AgentId, Class, Epoch, Event, EventId, Finding, Kind, LogSource, Name, Severity, Timestamp, Value, field};
 use serde_json::json;
 use warning::text::{Lang, render};
 use warning::{Alert, AlertState};
@@ -85,7 +85,12 @@ pub struct Road {
     seq: u64,
     alerts: BTreeMap<String, Alert>,
     summary: ReplaySummary,
+    /// Findings themselves, where somebody wants them.
+    kept: Option<Vec<Finding>>,
 }
+
+/// Findings kept for those who want them.
+const FINDINGS_MAX: usize = 100_000;
 
 impl Road {
     fn new(engine: Engine, args: &ReplayArgs) -> anyhow::Result<Self> {
@@ -110,7 +115,14 @@ impl Road {
             seq: 0,
             alerts: BTreeMap::new(),
             summary: ReplaySummary::default(),
+            kept: None,
         }
+    }
+
+    /// Keeps the findings too, the first `FINDINGS_MAX` of them.
+    #[must_use]
+    pub fn keeping_findings(self) -> Self {
+        Self { kept: Some(Vec::new()), ..self }
     }
 
     /// One file. What cannot be read is named in the summary; what was read before it stays, and the next file is read.
@@ -261,6 +273,10 @@ impl Road {
 
     fn keep(&mut self) {
         self.summary.findings += self.outcome.findings.len() as u64;
+        if let Some(kept) = &mut self.kept {
+            let room = FINDINGS_MAX.saturating_sub(kept.len());
+            kept.extend(self.outcome.findings.drain(..).take(room));
+        }
         for change in self.outcome.changes.drain(..) {
             let alert = change.alert().clone();
             self.alerts.insert(alert.id.0.clone(), alert);
@@ -268,14 +284,19 @@ impl Road {
     }
 
     /// The end: windows close, the last state of every alert is known.
-    pub fn finish(mut self) -> ReplaySummary {
+    pub fn finish(self) -> ReplaySummary {
+        self.finish_with_findings().0
+    }
+
+    /// The same with the findings that were kept, in the order they were made.
+    pub fn finish_with_findings(mut self) -> (ReplaySummary, Vec<Finding>) {
         self.settle(None);
         self.outcome.clear();
         self.engine.finish(&mut self.outcome);
         self.keep();
         self.summary.alerts = self.alerts.into_values().collect();
         self.summary.alerts.sort_by(|a, b| (a.opened_time, &a.id).cmp(&(b.opened_time, &b.id)));
-        self.summary
+        (self.summary, self.kept.unwrap_or_default())
     }
 }
 

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::rules::{RulesArgs, RulesCommand};
 pub use client::{Client, Trouble};
-use output::Printer;
-pub use output::{Format, Lang, Language, clean, write};
+pub use output::{Column, Format, Lang, Language, Look, Printer, clean, write};
 
 /// Exit codes.
 pub mod exit {
@@ -126,8 +126,8 @@ pub enum Command {
     Token(TokenCommand),
     /// List people who may log in
     People,
-    /// List rules in force and rules refused (exit 1 if one was refused)
-    Rules,
+    /// Rules: those in force, and check, test, cover and try them
+    Rules(crate::rules::RulesArgs),
     /// Read configuration and rules again
     Reload,
     /// The audit trail
@@ -225,11 +225,12 @@ pub fn run(global: &Global, command: &Command) -> u8 {
     let printer = Printer::new(global.output, global.lang);
     let done = match command {
         Command::Print(what) => print(*what),
+        Command::Rules(args) if args.is_local() => args.run(None, global).map_err(|e| Trouble::Input(format!("{e:#}"))),
         online => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Err(error) => Err(Trouble::Input(format!("cannot start: {error}"))),
             Ok(runtime) => runtime.block_on(async {
                 let client = connect(global)?;
-                remote(&client, &printer, online).await
+                remote(&client, &printer, global, online).await
             }),
         },
     };
@@ -283,7 +284,7 @@ fn print(what: PrintCommand) -> Result<u8, Trouble> {
     Ok(exit::DONE)
 }
 
-async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result<u8, Trouble> {
+async fn remote(client: &Client, printer: &Printer, global: &Global, command: &Command) -> Result<u8, Trouble> {
     match command {
         Command::Alerts(args) => {
             let page = client
@@ -339,7 +340,17 @@ async fn remote(client: &Client, printer: &Printer, command: &Command) -> Result
         }
         Command::Token(TokenCommand::Revoke { id }) => client.delete(&format!("/api/v1/tokens/{}", word(id)?)).await?,
         Command::People => printer.list(&client.pages("/api/v1/people", &[], usize::MAX).await?, show::PEOPLE),
-        Command::Rules => {
+        Command::Rules(RulesArgs { what: Some(RulesCommand::Show { id }) }) => {
+            printer.one(&client.get(&format!("/api/v1/rules/{}", word(id)?), &[]).await?, show::rule);
+        }
+        Command::Rules(args @ RulesArgs { what: Some(RulesCommand::Coverage(_)) }) => {
+            let mut fired = std::collections::BTreeMap::new();
+            for alert in client.pages("/api/v1/alerts", &[("state", "all")], usize::MAX).await? {
+                *fired.entry(alert["rule_id"].as_str().unwrap_or_default().to_owned()).or_insert(0) += 1;
+            }
+            return args.run(Some(&fired), global).map_err(|e| Trouble::Input(format!("{e:#}")));
+        }
+        Command::Rules(_) => {
             let page = client.get("/api/v1/rules", &[]).await?;
             printer.list(page["items"].as_array().map_or(&[], Vec::as_slice), show::RULES);
             let faults = page["faults"].as_array().map_or(&[][..], Vec::as_slice);

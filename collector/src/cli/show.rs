@@ -237,6 +237,25 @@ pub fn why(v: &Value, l: Language) -> String {
     out
 }
 
+/// A rule with its text.
+pub fn rule(v: &Value, l: Language) -> String {
+    let mut out = String::new();
+    let name = if l == Language::Zh && !text(&v["title_zh"]).is_empty() { &v["title_zh"] } else { &v["title"] };
+    let _ = writeln!(
+        out,
+        "{}  {}",
+        clean(&text(name)),
+        i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational")))
+    );
+    for (label, value) in [("id", &v["id"]), ("kind", &v["kind"]), ("ATT&CK", &v["techniques"]), ("file", &v["path"])] {
+        let _ = writeln!(out, "  {label:<8} {}", clean(&text(value)));
+    }
+    for line in v["source"].as_str().unwrap_or_default().lines() {
+        let _ = writeln!(out, "  {}", clean(line));
+    }
+    out
+}
+
 pub fn proof(v: &Value, _: Language) -> String {
     if v["intact"] == true {
         format!("the chain holds: {} entries, head {}\n", v["entries"], text(&v["head"]))
