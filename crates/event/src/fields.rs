@@ -250,6 +250,31 @@ fields! {
     371 FINDING_TITLE "finding_info.title" Text Ocsf "rule title";
     372 FACT_COUNT "fact.count" Int Vedette "value a correlation counted";
     373 FACT_VALUES "fact.values" List Vedette "values a correlation saw, the first few";
+
+    390 OT_PROTOCOL "ot.protocol" Text Vedette "control protocol: modbus, dnp3, iec104, s7comm, s7comm_plus, enip, cip, bacnet, opcua";
+    391 OT_FUNCTION "ot.function_code" Int Vedette "function code, type identification or service as its standard numbers it, without the bit that marks an exception or answer";
+    392 OT_FUNCTION_NAME "ot.function_name" Text Vedette "name of the function in its standard, lower case with underscores: write_single_coil, cold_restart, plc_stop";
+    393 OT_SUB_FUNCTION "ot.sub_function" Int Vedette "Modbus diagnostics sub-function, MEI type or UMAS function; S7 user data sub-function; PCCC function";
+    394 OT_SUB_FUNCTION_NAME "ot.sub_function_name" Text Vedette "its name, lower case with underscores";
+    395 OT_STATION "ot.station" Int Vedette "station addressed: Modbus unit id, DNP3 outstation, IEC 60870-5 common address, BACnet device";
+    396 OT_MASTER "ot.master" Int Vedette "address the acting station claims: DNP3 master, IEC 60870-5 originator address";
+    397 OT_OBJECT_TYPE "ot.object_type" Text Vedette "kind of object: holding_register, g12v1, data_block, CIP class, BACnet object type, OPC UA node class";
+    398 OT_OBJECT_ADDRESS "ot.object_address" Int Vedette "first address, point, information object address or instance";
+    399 OT_OBJECT_COUNT "ot.object_count" Int Vedette "how many objects in a row";
+    400 OT_VALUE "ot.value" Float Vedette "first value written or read";
+    401 OT_VALUES "ot.values" List Vedette "values in order, the first few";
+    402 OT_DIRECTION "ot.direction" Text Vedette "request, response, both (an answer joined with its request), unsolicited";
+    403 OT_ACCESS "ot.access" Text Vedette "what it is for: read, write, control, mode, restart, program, firmware, file, configure, diagnose, identify, time, session";
+    404 OT_IS_WRITE "ot.is_write" Bool Vedette "it is meant to change the process or the device";
+    405 OT_EXCEPTION "ot.exception_code" Int Vedette "code of refusal in the answer: Modbus exception, DNP3 control status, CIP general status, OPC UA status";
+    406 OT_EXCEPTION_NAME "ot.exception_name" Text Vedette "its name, lower case with underscores: illegal_function, no_select";
+    407 OT_CAUSE "ot.cause" Text Vedette "IEC 60870-5 cause of transmission: activation, spontaneous, unknown_type, negative_confirmation";
+    408 OT_MODE "ot.mode" Text Vedette "step of a command: select, operate, direct, direct_unacknowledged, execute, deactivate";
+    409 OT_TRANSACTION "ot.transaction_id" Int Vedette "number that joins request and answer";
+    410 OT_PROGRAM "ot.program" Text Vedette "block, file or program service named: OB1, P_PROGRAM";
+    411 OT_SECURITY_POLICY "ot.security_policy" Text Vedette "OPC UA security policy";
+    412 OT_IDENTITY_TYPE "ot.identity_type" Text Vedette "OPC UA user identity: anonymous, user_name, certificate, issued";
+    413 OT_RESPONSE_MS "ot.response_ms" Int Vedette "milliseconds from request to answer";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.
