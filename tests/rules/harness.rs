@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use collector::engine::{Engine, EngineOptions};
 use collector::replay::{ReplayArgs, ReplaySummary, Road, event_from_json, run};
 use event::Class;
+use rule::{Mappings, Options, RuleSet};
 
 /// The repository.
 pub fn root() -> PathBuf {
@@ -23,10 +25,26 @@ pub fn engine() -> Engine {
     engine
 }
 
+/// An engine over what a case needs: the pack of its area alone, or all rules without the packs. Compiling every rule for every case
+/// would take most of the time.
+fn engine_for(path: &Path) -> Engine {
+    let area = path.ancestors().nth(2).and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let base = root().join("config/rules");
+    let rules = if LINE_BY_LINE.contains(&area.as_str()) {
+        vec![base.join(&area)]
+    } else {
+        let folders = std::fs::read_dir(&base).unwrap_or_else(|e| panic!("{}: {e}", base.display())).flatten().map(|e| e.path());
+        folders.filter(|p| !LINE_BY_LINE.iter().any(|pack| p.ends_with(pack))).collect()
+    };
+    let (engine, problems) = Engine::load(&EngineOptions { rules, ..options() }).unwrap_or_else(|e| panic!("{e}"));
+    assert!(problems.is_empty(), "shipped rules were refused:\n{}", problems.join("\n"));
+    engine
+}
+
 /// Steps the events of a JSON lines file and gives the summary.
 pub fn step_file(path: &Path, batch: usize) -> ReplaySummary {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut road = Road::over(engine(), batch);
+    let mut road = Road::over(engine_for(path), batch);
     for (n, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let event = event_from_json(line).unwrap_or_else(|e| panic!("{}:{}: {e}", path.display(), n + 1));
         road.push(Class::Normal, event);
@@ -60,6 +78,33 @@ pub fn alerting() -> BTreeSet<String> {
     metas.filter(|m| m.alerts).map(|m| m.name.clone().unwrap_or_else(|| panic!("{}: a rule without a name", m.path))).collect()
 }
 
+/// Everything that ships, loaded once: for cases of a single event, where no engine is needed.
+pub fn rules() -> &'static RuleSet {
+    static ONCE: OnceLock<RuleSet> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let (mappings, errors) = Mappings::load(&[root().join("config/mappings")]);
+        assert_eq!(errors, []);
+        let (rules, errors) = RuleSet::load(&[root().join("config/rules")], &mappings, &Options::default());
+        assert_eq!(errors, []);
+        rules
+    })
+}
+
+/// Names of the detections that find something in an event.
+pub fn found(event: event::Event) -> BTreeSet<String> {
+    let mut findings = Vec::new();
+    rules().detect(&Arc::new(event), &mut findings);
+    findings.iter().filter_map(|f| f.rule.name.clone()).collect()
+}
+
+/// Names of the detections (correlations need an engine).
+pub fn detections() -> BTreeSet<String> {
+    rules().rules().iter().filter_map(|r| r.name.clone()).collect()
+}
+
+/// Areas whose detections say in their cases, line by line, what they find and what not.
+pub const LINE_BY_LINE: &[&str] = &["linux", "ot"];
+
 /// Folders with a case: (rule, folder).
 pub fn cases() -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
@@ -75,6 +120,10 @@ pub fn cases() -> Vec<(String, PathBuf)> {
 
 /// Problems of one case, in words; empty if it holds.
 pub fn check(rule: &str, folder: &Path, names: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let area = folder.parent().and_then(Path::file_name).unwrap_or_default();
+    if LINE_BY_LINE.iter().any(|a| area == *a) && detections().contains(rule) {
+        return check_lines(rule, folder);
+    }
     let mut problems = Vec::new();
     let hit = fired(&step_file(&folder.join("hit.jsonl"), 7), names);
     if !hit.contains(rule) {
@@ -83,6 +132,25 @@ pub fn check(rule: &str, folder: &Path, names: &dyn Fn(&str) -> Option<String>) 
     let miss = fired(&step_file(&folder.join("miss.jsonl"), 7), names);
     if miss.contains(rule) {
         problems.push(format!("{rule}: the miss case raises an alert"));
+    }
+    problems
+}
+
+/// Every line of the hit case is found by the rule, no line of the miss case is.
+fn check_lines(rule: &str, folder: &Path) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (file, wanted) in [("hit.jsonl", true), ("miss.jsonl", false)] {
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        if text.trim().is_empty() {
+            problems.push(format!("{}: it is empty", path.display()));
+        }
+        for (n, line) in text.lines().enumerate() {
+            let event = event_from_json(line).unwrap_or_else(|e| panic!("{}:{}: {e}", path.display(), n + 1));
+            if found(event).contains(rule) != wanted {
+                problems.push(format!("{}:{}: {}", path.display(), n + 1, if wanted { "not found" } else { "found" }));
+            }
+        }
     }
     problems
 }

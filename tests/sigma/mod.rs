@@ -1,7 +1,7 @@
 //! The matcher against public truth: every SigmaHQ rule loads, the rule repository's own regression events are found, and the
 //! list of matching rules of 2,495 real events is met exactly. Field names in these events are Sigma's own, so no mapping is used.
 
-mod corpus;
+pub mod corpus;
 mod evtx;
 
 use std::collections::{BTreeMap, BTreeSet};
