@@ -40,6 +40,5 @@ pub use error::{Notice, RuleError};
 pub use explain::{Explanation, Node};
 pub use json::{BadLine, LINE_BYTES_MAX, Routing, json_event};
 pub use mapping::Mappings;
-mod names;
-mod outline;
-mod plan;
+pub use outline::{DocumentKind, Outline};
+pub use set::{Options, RuleSet, Scratch, Source};
