@@ -130,7 +130,12 @@ impl Baseline {
             Ok(meta) if meta.len() > FILE_BYTES_MAX => return Err(damaged("too long")),
             Ok(_) => {}
         }
-        let bytes = std::fs::read(path).map_err(|error| Damaged(error.to_string()))?;
+        Self::from_bytes(&std::fs::read(path).map_err(|error| Damaged(error.to_string()))?).map(Some)
+    }
+
+    /// Reads what `to_bytes` wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
+        let damaged = |what: &str| Damaged(what.to_owned());
         let split = bytes.len().checked_sub(70).ok_or_else(|| damaged("too short"))?;
         let (body, seal) = bytes.split_at(split);
         if seal != format!("seal {}\n", blake3::hash(body).to_hex()).as_bytes() {
@@ -145,12 +150,11 @@ impl Baseline {
             let (path, entry) = parse(line).ok_or_else(|| damaged("a line cannot be read"))?;
             entries.insert(path, entry);
         }
-        Ok(Some(Self { generation, entries }))
+        Ok(Self { generation, entries })
     }
 
-    /// Writes the file so that it is either the old or the new one whole.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
+    /// The whole file: a head, a line an entry, a seal over all of it.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = format!("vedette integrity v1 {}\n", self.generation).into_bytes();
         for (path, e) in &self.entries {
             let _ = write!(
@@ -171,10 +175,16 @@ impl Baseline {
             body.push(b'\n');
         }
         let seal = format!("seal {}\n", blake3::hash(&body).to_hex());
+        body.extend_from_slice(seal.as_bytes());
+        body
+    }
+
+    /// Writes the file so that it is either the old or the new one whole.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
         let beside = path.with_extension("new");
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&body)?;
-        file.write_all(seal.as_bytes())?;
+        file.write_all(&self.to_bytes())?;
         file.sync_all()?;
         std::fs::rename(&beside, path)?;
         if let Some(folder) = path.parent() {
