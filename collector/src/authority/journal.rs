@@ -152,23 +152,7 @@ impl FileJournal {
 
 impl AuthorityStore for FileJournal {
     fn load(&self) -> Result<Vec<Record>, JournalError> {
-        let text = std::fs::read(&self.path).map_err(self.fail("read"))?;
-        let damaged = |line: usize, what| JournalError::Damaged { path: self.path.clone(), line: line + 1, what };
-        let body = text.strip_suffix(b"\n").unwrap_or(&text);
-        if body.is_empty() {
-            return Ok(Vec::new());
-        }
-        body.split(|b| *b == b'\n')
-            .enumerate()
-            .map(|(at, line)| {
-                let (head, json) = line.split_first_chunk::<9>().ok_or_else(|| damaged(at, "too short"))?;
-                let sum = head.strip_suffix(b" ").and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u32::from_str_radix(h, 16).ok());
-                if sum != Some(crc32c::crc32c(json)) {
-                    return Err(damaged(at, "its checksum does not fit"));
-                }
-                serde_json::from_slice(json).map_err(|_| damaged(at, "a record this version does not know"))
-            })
-            .collect()
+        read_journal(&self.path, &std::fs::read(&self.path).map_err(self.fail("read"))?)
     }
 
     fn append(&self, records: &[Record]) -> Result<(), JournalError> {
@@ -196,6 +180,26 @@ impl AuthorityStore for FileJournal {
         *slot = Some(file);
         Ok(())
     }
+}
+
+/// Reads the lines of a journal; `path` is for the error.
+pub fn read_journal(path: &Path, text: &[u8]) -> Result<Vec<Record>, JournalError> {
+    let damaged = |line: usize, what| JournalError::Damaged { path: path.to_owned(), line: line + 1, what };
+    let body = text.strip_suffix(b"\n").unwrap_or(text);
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    body.split(|b| *b == b'\n')
+        .enumerate()
+        .map(|(at, line)| {
+            let (head, json) = line.split_first_chunk::<9>().ok_or_else(|| damaged(at, "too short"))?;
+            let sum = head.strip_suffix(b" ").and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u32::from_str_radix(h, 16).ok());
+            if sum != Some(crc32c::crc32c(json)) {
+                return Err(damaged(at, "its checksum does not fit"));
+            }
+            serde_json::from_slice(json).map_err(|_| damaged(at, "a record this version does not know"))
+        })
+        .collect()
 }
 
 fn lines(records: &[Record]) -> Vec<u8> {

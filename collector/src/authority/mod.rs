@@ -27,9 +27,9 @@ pub use ca::{Ca, CaError};
 pub use counters::{Counters, Dropped};
 pub use door::{DoorConfig, serve as serve_enrolment};
 pub use guard::{Guard, GuardConfig, Pass, Turned};
-pub use journal::{AuthorityStore, FileJournal, JournalError, MemoryJournal, Record, Why};
+pub use journal::{AuthorityStore, FileJournal, JournalError, MemoryJournal, Record, Why, read_journal};
 pub use names::{host_addresses, host_name, server_names};
-pub use state::{AgentEntry, Revocation, TokenEntry};
+pub use state::{AgentEntry, Revocation, TokenEntry, compact};
 pub use tls::ServerCertificate;
 
 use agent::identity::certificate::RequestKey;

@@ -69,6 +69,11 @@ pub(super) struct State {
     keys: HashMap<[u8; 32], AgentId>,
 }
 
+/// What of these records still matters: the fewest that give the same state.
+pub fn compact(records: &[Record], now: Timestamp) -> Vec<Record> {
+    State::replay(records, now).records()
+}
+
 impl State {
     pub(super) fn replay(records: &[Record], now: Timestamp) -> Self {
         let mut state = Self::default();
