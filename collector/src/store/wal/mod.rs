@@ -95,6 +95,11 @@ impl Default for WalConfig {
     }
 }
 
+/// What opening the log on this disk would find. Like opening, it cuts a torn tail; unlike it, nothing is written after that.
+pub fn survey(disk: &dyn LogDisk) -> Result<WalRecovery, WalError> {
+    recover::recover(disk).map(|found| found.recovery)
+}
+
 /// What was found at open.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WalRecovery {

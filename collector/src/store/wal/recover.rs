@@ -9,6 +9,9 @@ use super::disk::{LogDisk, LogFile};
 use super::frame::{self, Parsed, SEGMENT_HEAD};
 use super::{Damage, Marks, Offset, WalError, WalRecovery};
 
+/// No log grows this long; a file whose name says it begins past it is not ours.
+const OFFSET_MAX: u64 = u64::MAX >> 8;
+
 /// Name of the segment that begins at `base`.
 pub(crate) fn segment_name(base: u64) -> String {
     format!("wal-{base:016x}.log")
@@ -16,7 +19,7 @@ pub(crate) fn segment_name(base: u64) -> String {
 
 fn segment_base(name: &str) -> Option<u64> {
     let hex = name.strip_prefix("wal-")?.strip_suffix(".log")?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok()).flatten()
+    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok()).flatten().filter(|base| *base <= OFFSET_MAX)
 }
 
 /// The log as found: its segments by base, the one to write on in, and where.

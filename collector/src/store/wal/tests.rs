@@ -177,6 +177,18 @@ fn an_emptied_folder_goes_on_beyond_what_others_know() {
 }
 
 #[test]
+fn a_file_whose_name_lies_beyond_every_log_is_not_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let (frames, ..) = three(folder.path());
+    for base in [u64::MAX, u64::MAX - 30] {
+        let bytes = [&frame::segment_head(base)[..], &[0; 100]].concat();
+        std::fs::write(folder.path().join(format!("wal-{base:016x}.log")), bytes).unwrap();
+    }
+    let (wal, recovery) = Wal::open(folder.path(), quick()).unwrap();
+    assert_eq!((read_all(&wal, Offset(0)), recovery.damaged), (frames, vec![]));
+}
+
+#[test]
 fn many_agents_share_one_sync() {
     let folder = tempfile::tempdir().unwrap();
     let (wal, _) =
