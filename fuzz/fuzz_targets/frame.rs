@@ -1,13 +1,13 @@
-//! Any bytes as a frame of any link type, through flows and protocols.
+//! Any bytes as frames of any link type, through flows and protocols.
 #![no_main]
 use agent::sensor::net::{Pipeline, PipelineConfig};
 use packet::{Frame, LinkType};
 
-libfuzzer_sys::fuzz_target!(|frames: Vec<(u8, u32, Vec<u8>)>| {
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut pipeline = Pipeline::new(PipelineConfig::default());
-    for (link, ms, bytes) in &frames {
+    for (link, time, bytes) in fuzz::frames(bytes) {
         let link = LinkType::from_pcap([1, 0, 101, 113, 276, 9, 104][usize::from(link % 7)]);
-        pipeline.frame(&Frame::new(event::Timestamp::from_ms(i64::from(*ms)), link, 0, bytes), &mut |_, _| ());
+        pipeline.frame(&Frame::new(time, link, 0, bytes), &mut |_, _| ());
     }
     pipeline.flush(&mut |_, _| ());
 });

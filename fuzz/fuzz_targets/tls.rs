@@ -1,21 +1,4 @@
-//! Any bytes as both sides of a TLS conversation, in pieces.
+//! Any bytes as both sides of a TLS conversation, in pieces; what is said is what its table promises.
 #![no_main]
-use proto::net::{Carrier, Emit, Piece, Side, tls::TLS};
 
-struct Nowhere;
-impl Emit for Nowhere {
-    fn event(&mut self, _: event::Class, _: event::Event) {}
-    fn anomaly(&mut self, _: &'static str, _: &str, _: event::Timestamp) {}
-}
-
-libfuzzer_sys::fuzz_target!(|pieces: Vec<(bool, bool, Vec<u8>)>| {
-    for carrier in [Carrier::Tcp, Carrier::Udp] {
-        let mut parser = (TLS.open)(carrier);
-        for (answer, gap, bytes) in &pieces {
-            let side = if *answer { Side::Responder } else { Side::Originator };
-            (TLS.probe)(carrier, side, bytes);
-            parser.feed(Piece { side, bytes, gap: *gap, time: event::Timestamp::ZERO }, &mut Nowhere);
-        }
-        parser.end(event::Timestamp::ZERO, &mut Nowhere);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::converse(&proto::net::tls::TLS, bytes));

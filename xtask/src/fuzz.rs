@@ -1,12 +1,19 @@
 //! Fuzz targets on the stable toolchain: libFuzzer with coverage counters, no sanitizer (safe Rust has little for one to find).
+//! Overflow checks and debug assertions are on (the profile in `fuzz/Cargo.toml`); memory is held by a limit on the address space, so that
+//! a length believed is an allocation that fails. As many targets run at once as there are cores.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+/// Address space of a target, KiB: the program, its threads and what one input may ask for.
+const SPACE_KIB: u32 = 1024 * 1024;
 
 pub fn fuzz(args: &[String]) -> Result<()> {
     let seconds = match args.iter().position(|a| a == "--seconds") {
@@ -16,23 +23,42 @@ pub fn fuzz(args: &[String]) -> Result<()> {
     match args.first().filter(|a| !a.starts_with("--")) {
         Some(target) => {
             build()?;
-            one(target, seconds)
+            println!("{}", one(target, seconds, &found(target))?);
+            Ok(())
         }
         None => all(seconds).map(|count| println!("{count} targets, {seconds} s each, no crash")),
     }
 }
 
-/// Builds and runs every target; gives their number.
+/// Builds and runs every target from its seeds alone; gives their number. All are run, and all that failed are named.
 pub fn all(seconds: u32) -> Result<usize> {
     let names = targets()?;
     if names.is_empty() {
         return Ok(0);
     }
     build()?;
-    for name in &names {
-        one(name, seconds)?;
-    }
-    Ok(names.len())
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // What earlier runs found would make this one longer than it says.
+                    let _ = fs::remove_dir_all(found(name));
+                    match one(name, seconds, &found(name)) {
+                        Ok(line) => println!("{line}"),
+                        Err(error) => failed.lock().expect("no one panics with it").push(format!("{error:#}")),
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no one panics with it");
+    if failed.is_empty() { Ok(names.len()) } else { bail!("{}", failed.join("\n")) }
+}
+
+/// Where the inputs go that a target finds worth keeping.
+fn found(target: &str) -> PathBuf {
+    shell::target_dir().join("fuzz/found").join(target)
 }
 
 fn targets() -> Result<Vec<String>> {
@@ -42,10 +68,10 @@ fn targets() -> Result<Vec<String>> {
 }
 
 fn build() -> Result<()> {
-    let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1";
-    println!("$ cargo build --manifest-path fuzz/Cargo.toml --release (with coverage counters)");
+    let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table";
+    println!("$ cargo build --manifest-path fuzz/Cargo.toml --release --locked (with coverage counters)");
     let status = shell::command("cargo")
-        .args(["build", "--manifest-path", "fuzz/Cargo.toml", "--release", "--target", TRIPLE])
+        .args(["build", "--manifest-path", "fuzz/Cargo.toml", "--release", "--locked", "--target", TRIPLE])
         .env("RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", shell::target_dir().join("fuzz"))
         .status()?;
@@ -55,32 +81,30 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// Runs one target from `fuzz/corpus/<target>` (seeds, checked in); new inputs go to a scratch folder, crashes to `fuzz/artifacts`.
-fn one(target: &str, seconds: u32) -> Result<()> {
+/// Runs one target from `fuzz/corpus/<target>` (seeds, checked in); new inputs go to `found`, crashes to `fuzz/artifacts`.
+fn one(target: &str, seconds: u32, found: &std::path::Path) -> Result<String> {
     let root = shell::root();
     let binary = shell::target_dir().join("fuzz").join(TRIPLE).join("release").join(target);
     let seeds = root.join("fuzz/corpus").join(target);
-    let scratch = shell::target_dir().join("fuzz/found").join(target);
     let artifacts = root.join("fuzz/artifacts").join(target);
-    fs::create_dir_all(&scratch)?;
+    fs::create_dir_all(found)?;
     fs::create_dir_all(&artifacts)?;
-    let mut command = shell::command(&binary.display().to_string());
-    command.arg(&scratch);
+    let mut command = shell::command("sh");
+    command.args(["-c", &format!("ulimit -v {SPACE_KIB}; exec \"$0\" \"$@\"")]).arg(&binary).arg(found);
     if seeds.is_dir() {
         command.arg(&seeds);
     }
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", artifacts.display())).args([
         "-timeout=10",
-        "-rss_limit_mb=2048",
+        "-rss_limit_mb=768",
         "-print_final_stats=1",
     ]);
     let out = command.output().with_context(|| format!("cannot start {}", binary.display()))?;
     let log = String::from_utf8_lossy(&out.stderr);
-    let runs = log.lines().find_map(|l| l.strip_prefix("stat::number_of_executed_units:")).map_or("?", str::trim);
+    let value = |head: &str| log.lines().find_map(|l| l.strip_prefix(head)).map_or("?", str::trim).to_owned();
     if !out.status.success() {
         eprintln!("{}", log.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         bail!("fuzz target '{target}' failed; its input is in fuzz/artifacts/{target}");
     }
-    println!("fuzz {target}: {runs} inputs, no crash");
-    Ok(())
+    Ok(format!("fuzz {target}: {} inputs, seed {}, no crash", value("stat::number_of_executed_units:"), value("INFO: Seed:")))
 }
