@@ -27,6 +27,7 @@ use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
 use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline};
 use crate::register::Register;
+use crate::rules::trial::{Refusal, Trial, Turn};
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
 use crate::store::desk::UnitRow;
 use crate::store::{DeskStore, DiskConfig, DiskStore, EventStore, Frame, Scope, SqliteDesk, Wal, WalConfig, WalError};
@@ -71,6 +72,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         warn!(%fault, "rule not loaded");
     }
     let rules = catalogue::rule_page(&engine, &faults, now);
+    let rule_set = engine.shared_rules();
     info!(rules = rules.items.len(), refused = faults.len(), "rules loaded");
     Ready::set(&ready.rules_loaded);
 
@@ -122,6 +124,8 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         board: board.clone(),
         orders: Mutex::new(orders),
         rules: RwLock::new(rules),
+        rule_set: RwLock::new(rule_set),
+        trial: Arc::new(AtomicBool::new(false)),
         stages,
         sources: Sources {
             links: links.clone(),
@@ -421,6 +425,8 @@ struct Stage {
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
     rules: RwLock<api::RulePage>,
+    rule_set: RwLock<Arc<rule::RuleSet>>,
+    trial: Arc<AtomicBool>,
     stages: StageMetrics,
     sources: Sources,
 }
@@ -454,6 +460,15 @@ impl Backstage for Stage {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn rule_set(&self) -> Option<Arc<rule::RuleSet>> {
+        Some(Arc::clone(&self.rule_set.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn trial(&self, fresh: &[rule::Source]) -> Result<Box<Trial>, Refusal> {
+        let turn = Turn::take(&self.trial).ok_or(Refusal::Busy)?;
+        Trial::new(&self.config.rules, Some(&self.config.mappings), fresh, turn).map(Box::new)
+    }
+
     fn reload(&self) -> api::Reloaded {
         let outcome = Engine::load(&engine_options(&self.config)).context("the rules").and_then(|(engine, faults)| {
             let register = catalogue::register(&self.config, &self.authority, self.desk.as_ref())?;
@@ -465,6 +480,7 @@ impl Backstage for Stage {
                 let answer =
                     api::Reloaded { successful: true, rules: page.items.len() as u64, faults: page.faults.clone(), message: String::new() };
                 *self.rules.write().unwrap_or_else(PoisonError::into_inner) = page;
+                *self.rule_set.write().unwrap_or_else(PoisonError::into_inner) = engine.shared_rules();
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 self.order(Order::Replace(Box::new(engine)));
                 answer

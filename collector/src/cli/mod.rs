@@ -5,7 +5,7 @@
 
 mod client;
 mod output;
-mod show;
+pub mod show;
 mod tail;
 
 use std::path::PathBuf;
@@ -293,17 +293,7 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             printer.list(&page, show::ALERTS);
         }
         Command::Alert { id } => printer.one(&client.get(&format!("/api/v1/alerts/{}", word(id)?), &[]).await?, show::alert),
-        Command::Why { id } => {
-            let id = word(id)?;
-            let alert = client.get(&format!("/api/v1/alerts/{id}"), &[]).await?;
-            let events = client.get(&format!("/api/v1/alerts/{id}/events"), &[]).await?;
-            let rule = match client.get(&format!("/api/v1/rules/{}", word(alert["rule_id"].as_str().unwrap_or(""))?), &[]).await {
-                Ok(rule) => rule,
-                Err(Trouble::Problem(problem)) if problem.status == 404 => Value::Null,
-                Err(other) => return Err(other),
-            };
-            printer.one(&json!({"alert": alert, "events": events, "rule": rule}), show::why);
-        }
+        Command::Why { id } => printer.one(&client.get(&format!("/api/v1/alerts/{}/why", word(id)?), &[]).await?, show::why),
         Command::Ack(args) => return judge(client, printer, args, "acknowledge", None).await,
         Command::Close { judge: args, reason } => {
             let reason = reason.to_possible_value().map(|v| v.get_name().to_owned());
@@ -343,6 +333,7 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
         Command::Rules(RulesArgs { what: Some(RulesCommand::Show { id }) }) => {
             printer.one(&client.get(&format!("/api/v1/rules/{}", word(id)?), &[]).await?, show::rule);
         }
+        Command::Rules(RulesArgs { what: Some(RulesCommand::Diff(args)) }) => return crate::rules::diff::run(client, printer, args).await,
         Command::Rules(args @ RulesArgs { what: Some(RulesCommand::Coverage(_)) }) => {
             let mut fired = std::collections::BTreeMap::new();
             for alert in client.pages("/api/v1/alerts", &[("state", "all")], usize::MAX).await? {

@@ -14,7 +14,7 @@ fn text(value: &Value) -> String {
     crate::serve::reply::flat(value)
 }
 fn title(v: &Value, l: Language) -> String {
-    text(if l == Language::Zh { &v["title_zh"] } else { &v["title"] })
+    text(if l == Language::Zh && v["title_zh"].as_str().is_some_and(|t| !t.is_empty()) { &v["title_zh"] } else { &v["title"] })
 }
 /// `2026-11-23T08:00:05.123Z` → `11-23 08:00:05`, UTC.
 fn time(value: &Value) -> String {
@@ -217,22 +217,55 @@ pub fn alert(v: &Value, l: Language) -> String {
     out
 }
 
-/// An alert with its rule and the events behind it.
+/// The engine's own trace of an alert: rule, window, register, and each event with the conditions that matched it.
 pub fn why(v: &Value, l: Language) -> String {
     let say = |id: &str| i18n::say(lang(l), id);
     let mut out = alert(&v["alert"], l);
-    if let Some(path) = v["rule"]["path"].as_str() {
-        let _ = writeln!(out, "{}  {}", say("alert.rule"), clean(path));
+    if v["rule"].is_object() {
+        let level = i18n::say(lang(l), &format!("severity.{}", v["rule"]["severity"].as_str().unwrap_or("informational")));
+        let _ = writeln!(out, "{}  {}  {level}", say("alert.rule"), clean(&text(&v["rule"]["path"])));
+    } else {
+        let _ = writeln!(out, "{}  {}", say("alert.rule"), say("alert.rule.gone"));
     }
-    let items = v["events"]["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let _ = writeln!(
-        out,
-        "{}  {}",
-        say("alert.evidence"),
-        i18n::say_with(lang(l), "alert.evidence.of", &[("shown", &items.len().to_string()), ("total", &text(&v["events"]["total"]))])
-    );
-    for event in items {
+    if v["window"].is_object() {
+        let w = &v["window"];
+        let group: Vec<String> = w["group"].as_object().into_iter().flatten().map(|(k, v)| format!("{k}={}", text(v))).collect();
+        let _ = writeln!(out, "{}  {}", say("why.window"), clean(&text(&w["says"])));
+        let _ = writeln!(out, "  {}  {} – {}", clean(&group.join(" ")), text(&w["from"]), text(&w["to"]));
+    }
+    for unit in v["register"].as_array().into_iter().flatten() {
+        let sector = i18n::sector(lang(l), unit["sector"].as_str().unwrap_or(""));
+        let importance =
+            unit["importance"].as_i64().filter(|n| *n > 0).map_or_else(String::new, |n| format!("  {} {n}", say("why.importance")));
+        let _ = writeln!(
+            out,
+            "{}  {} ({sector}){importance}  {}",
+            say("why.register"),
+            clean(&text(&unit["name"])),
+            clean(&text(&unit["asset"]))
+        );
+    }
+    let items = v["events"].as_array().map_or(&[][..], Vec::as_slice);
+    let shown = [("shown", items.len().to_string()), ("total", text(&v["total"]))];
+    let shown: Vec<(&str, &str)> = shown.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let again = say(if v["reproduced"] == true { "why.again" } else { "why.not.again" });
+    let _ = writeln!(out, "{}  {}  {again}", say("alert.evidence"), i18n::say_with(lang(l), "alert.evidence.of", &shown));
+    for item in items {
+        let event = &item["event"];
         let _ = writeln!(out, "  {}  {}  {}", time(&event["time"]), clean(&text(&event["host"])), clean(&gist(event)));
+        for rule in item["rules"].as_array().into_iter().flatten() {
+            let conditions: Vec<String> = rule["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|c| format!("{} [{}]", text(&c["condition"]), c["value"].as_str().unwrap_or("–")))
+                .collect();
+            let mark = if rule["matched"] == true { "✓" } else { "✗" };
+            let _ = writeln!(out, "      {mark} {}: {}", clean(&title(rule, l)), clean(&conditions.join("; ")));
+        }
+    }
+    if let Some(gone) = v["missing"].as_array().filter(|m| !m.is_empty()) {
+        let _ = writeln!(out, "  {}", i18n::say_with(lang(l), "alert.evidence.missing", &[("count", &gone.len().to_string())]));
     }
     out
 }

@@ -4,7 +4,9 @@
 
 pub mod case;
 pub mod coverage;
+pub mod diff;
 pub mod test;
+pub mod trial;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +41,11 @@ pub enum RulesCommand {
     ///   vedette rules test tests/rules --rules config/rules
     #[command(verbatim_doc_comment)]
     Test(test::TestArgs),
+    /// What changed rules would have done on stored history: alerts gained and lost, with sample events (exit 1 if any)
+    ///
+    ///   vedette rules diff --since 7d config/rules/access/ssh_guessing.yml
+    #[command(verbatim_doc_comment)]
+    Diff(diff::DiffArgs),
     /// ATT&CK techniques the rules speak of: rules, tested, fired; -o navigator prints a layer
     Coverage(coverage::CoverageArgs),
 }

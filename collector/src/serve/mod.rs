@@ -67,6 +67,15 @@ pub struct Shared {
 pub trait Backstage: Send + Sync {
     /// Rules in force, and those refused.
     fn rules(&self) -> api::RulePage;
+    /// The rules in force themselves, for those who explain; none where there is no engine.
+    fn rule_set(&self) -> Option<Arc<rule::RuleSet>> {
+        None
+    }
+    /// Makes a trial of changed rules ready; one at a time.
+    fn trial(&self, fresh: &[rule::Source]) -> Result<Box<crate::rules::trial::Trial>, crate::rules::trial::Refusal> {
+        let _ = fresh;
+        Err(crate::rules::trial::Refusal::Busy)
+    }
     /// Reads configuration and rules again; on failure the old ones stay. May block.
     fn reload(&self) -> api::Reloaded;
     /// Makes a one-use enrolment string for a unit (and stores its hash), valid until `expires`.

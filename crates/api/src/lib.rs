@@ -15,6 +15,8 @@ mod role;
 mod route;
 mod rule;
 mod stats;
+mod trial;
+mod why;
 
 pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
 pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
@@ -28,6 +30,8 @@ pub use role::{Permission, Role};
 pub use route::{Body, Method, Op, Param, ROUTES, Reply, Route, find};
 pub use rule::{Reloaded, Rule, RuleFault, RulePage};
 pub use stats::{FeedEvent, Readiness, Stats};
+pub use trial::{Trial, TrialAlert, TrialProgress, TrialResult, TrialRule, TrialSource, TrialStep};
+pub use why::{Why, WhyCondition, WhyEvent, WhyRule, WhyUnit, WhyVerdict, WhyWindow};
 
 /// Items of one page when the caller does not say, and the most a caller may ask for.
 pub const PAGE_DEFAULT: usize = 100;

@@ -179,6 +179,9 @@ fn components() -> utoipa::openapi::Components {
         crate::Stats,
         crate::Readiness,
         crate::Reloaded,
+        crate::Why,
+        crate::Trial,
+        crate::TrialStep,
         crate::Problem,
     );
     for (name, schema) in all {

@@ -97,6 +97,7 @@ routes! {
     AlertGet "getAlert" Get "/api/v1/alerts/{id}" AlertsRead "alerts" "One alert; its revision is in ETag" [] None => Reply::Json("Alert");
     AlertEvents "listAlertEvents" Get "/api/v1/alerts/{id}/events" EventsRead "alerts" "The events behind an alert" [] None => Reply::Json("Evidence");
     AlertHistory "listAlertHistory" Get "/api/v1/alerts/{id}/history" AlertsRead "alerts" "What people did with it, oldest first" [] None => Reply::Json("NotePage");
+    AlertWhy "explainAlert" Get "/api/v1/alerts/{id}/why" EventsRead "alerts" "The engine's own trace: rules, conditions with values, window, register facts, recomputed from the events kept" [] None => Reply::Json("Why");
     AlertTriage "triageAlert" Post "/api/v1/alerts/{id}/triage" AlertsTriage "alerts" "Acknowledge, investigate, escalate, close, reopen or note; 409 shows the other person's change" []
         Some("Triage") => Reply::Json("TriageOutcome"), if_match;
     EventsList "searchEvents" Get "/api/v1/events" EventsRead "events" "Events, newest first" [Q, text("from", "RFC 3339"), text("to", "RFC 3339"), LIMIT, CURSOR] None => Reply::List("EventPage");
@@ -113,6 +114,7 @@ routes! {
     EnrolTokenCreate "createEnrolToken" Post "/api/v1/enrolment-tokens" Enrol "register" "A one-use string that enrols one agent of a unit" [] Some("NewEnrolToken") => Reply::Json("EnrolToken");
     RulesList "listRules" Get "/api/v1/rules" RulesRead "rules" "Rules in force and rules refused" [] None => Reply::Json("RulePage");
     RuleGet "getRule" Get "/api/v1/rules/{id}" RulesRead "rules" "One rule" [] None => Reply::Json("Rule");
+    RulesTry "tryRules" Post "/api/v1/rules/diff" Reload "rules" "What changed rules would have done on stored history: JSON lines of TrialStep, progress first, the result last" [] Some("Trial") => Reply::Text;
     AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
     AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
     LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");

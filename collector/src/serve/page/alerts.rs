@@ -13,6 +13,7 @@ use crate::serve::Shared;
 use crate::serve::gate::Caller;
 use crate::serve::reply::Fail;
 use crate::serve::routes::alerts::{ListParams, Seen, evidence, find, judge, list_page, notes};
+use crate::serve::routes::why::{by_event, why};
 use crate::serve::routes::{App, Params, PathId};
 
 #[derive(Template)]
@@ -108,6 +109,9 @@ struct AlertView<'a> {
     measures: Vec<Measure>,
     dots: Vec<Dot>,
     conflict: Option<String>,
+    /// What the rules in force make of each event, by its id.
+    trace: std::collections::BTreeMap<String, Vec<api::WhyVerdict>>,
+    window: Option<api::WhyWindow>,
     span_s: i64,
 }
 
@@ -194,7 +198,14 @@ fn view<'a>(shared: &Shared, page: &'a Page, caller: &Caller, id: &str, conflict
     } else {
         None
     };
+    let why = if caller.may(api::Permission::EventsRead) && caller.may(api::Permission::RulesRead) {
+        Some(why(shared, &caller.scope, &alert)?)
+    } else {
+        None
+    };
     Ok(AlertView {
+        trace: why.as_ref().map(by_event).unwrap_or_default(),
+        window: why.and_then(|w| w.window),
         measures: measures(&shown),
         dots: evidence.as_ref().map(|e| dots(page, e)).unwrap_or_default(),
         notes: notes(shared, &caller.scope, &alert)?,

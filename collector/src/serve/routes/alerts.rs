@@ -1,10 +1,12 @@
 //! Alerts: list, one, the events behind it, what people did, and judging it.
 
+use std::sync::Arc;
+
 use api::{AlertPage, Code, EventRecord, Evidence, Note, NotePage, TriageAction, TriageOutcome};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use event::EventId;
+use event::{Event, EventId};
 use serde::Deserialize;
 use warning::{Alert, AlertId, AlertState, CloseReason, Judgement};
 
@@ -106,8 +108,8 @@ pub async fn events(State(shared): State<App>, caller: Caller, PathId(id): PathI
     Ok(reply::json(&evidence))
 }
 
-/// The events behind an alert: the copies kept with it, else from the event store.
-pub fn evidence(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<Evidence, Fail> {
+/// The events behind an alert, oldest first: the copies kept with it, else from the event store; and the ids of those that are gone.
+pub fn evidence_events(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<(Vec<Arc<Event>>, Vec<String>), Fail> {
     let mut events = shared.desk.evidence(scope, &alert.id)?;
     let mut missing = Vec::new();
     for text in &alert.evidence {
@@ -122,6 +124,12 @@ pub fn evidence(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<Evidenc
     }
     events.retain(|e| scope.allows_event(e));
     events.sort_by_key(|e| (e.time, e.id));
+    Ok((events, missing))
+}
+
+/// The same as the API shows it.
+pub fn evidence(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<Evidence, Fail> {
+    let (events, missing) = evidence_events(shared, scope, alert)?;
     Ok(Evidence { items: events.iter().map(|e| EventRecord::from(&**e)).collect(), missing, total: alert.event_count })
 }
 

@@ -11,6 +11,8 @@ mod meta;
 pub mod people;
 pub mod register;
 mod rules;
+mod trial;
+pub mod why;
 
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::AlertGet => get(alerts::one),
         Op::AlertEvents => get(alerts::events),
         Op::AlertHistory => get(alerts::history),
+        Op::AlertWhy => get(why::one),
         Op::AlertTriage => post(alerts::triage),
         Op::EventsList => get(events::list),
         Op::EventGet => get(events::one),
@@ -59,6 +62,7 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::EnrolTokenCreate => post(register::enrol),
         Op::RulesList => get(rules::list),
         Op::RuleGet => get(rules::one),
+        Op::RulesTry => post(trial::run),
         Op::AuditList => get(audit::list),
         Op::AuditVerify => get(audit::verify),
         Op::LoginPost => post(people::login),
