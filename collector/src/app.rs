@@ -67,7 +67,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     Ready::set(&ready.store_open);
 
     // The engine with its rules.
-    let (engine, faults) = Engine::load(&engine_options(&config)).context("the rules")?;
+    let (engine, faults) = Engine::load_with(&engine_options(&config), &rule_options(&config)).context("the rules")?;
     for fault in &faults {
         warn!(%fault, "rule not loaded");
     }
@@ -293,6 +293,10 @@ fn engine_options(config: &Config) -> EngineOptions {
     EngineOptions { rules: config.rules.clone(), mappings: Some(config.mappings.clone()) }
 }
 
+fn rule_options(config: &Config) -> rule::Options {
+    rule::Options { shadow_experimental: config.shadow_experimental, ..rule::Options::default() }
+}
+
 fn unit_of(authority: &Arc<Authority>) -> Box<dyn Fn(AgentId) -> Option<String> + Send> {
     let authority = authority.clone();
     Box::new(move |agent| authority.unit_of(agent))
@@ -466,14 +470,16 @@ impl Backstage for Stage {
 
     fn trial(&self, fresh: &[rule::Source]) -> Result<Box<Trial>, Refusal> {
         let turn = Turn::take(&self.trial).ok_or(Refusal::Busy)?;
-        Trial::new(&self.config.rules, Some(&self.config.mappings), fresh, turn).map(Box::new)
+        Trial::new(&self.config.rules, Some(&self.config.mappings), fresh, &rule_options(&self.config), turn).map(Box::new)
     }
 
     fn reload(&self) -> api::Reloaded {
-        let outcome = Engine::load(&engine_options(&self.config)).context("the rules").and_then(|(engine, faults)| {
-            let register = catalogue::register(&self.config, &self.authority, self.desk.as_ref())?;
-            Ok((engine, faults, register))
-        });
+        let outcome = Engine::load_with(&engine_options(&self.config), &rule_options(&self.config)).context("the rules").and_then(
+            |(engine, faults)| {
+                let register = catalogue::register(&self.config, &self.authority, self.desk.as_ref())?;
+                Ok((engine, faults, register))
+            },
+        );
         match outcome {
             Ok((engine, faults, fresh)) => {
                 let page = catalogue::rule_page(&engine, &faults, clock::now());

@@ -40,6 +40,7 @@ fn rule(meta: &RuleMeta, kind: &str) -> api::Rule {
         author: meta.author.clone(),
         path: meta.path.clone(),
         alerts: meta.alerts,
+        shadow: meta.shadow,
         source: if small { std::fs::read_to_string(&meta.path).unwrap_or_default() } else { String::new() },
     }
 }

@@ -15,6 +15,7 @@ use settings::{Bytes, Duration};
 pub struct Config {
     pub data: PathBuf,
     pub rules: Vec<PathBuf>,
+    pub shadow_experimental: bool,
     pub mappings: PathBuf,
     pub register: PathBuf,
     pub log: Log,
@@ -68,6 +69,7 @@ impl Default for Config {
         Self {
             data: "/var/lib/vedette".into(),
             rules: vec!["/etc/vedette/rules".into()],
+            shadow_experimental: false,
             mappings: "/etc/vedette/mappings".into(),
             register: "/etc/vedette/register.toml".into(),
             log: Log::default(),
@@ -120,6 +122,8 @@ pub const SAMPLE: &str = r#"# Vedette collector. Every key is shown with its def
 data = "/var/lib/vedette"
 # Sigma rules: files or folders, read in this order.
 rules = ["/etc/vedette/rules"]
+# Rules of status experimental are on trial, as if they said `shadow: true`: counted and searchable, never an alert.
+shadow_experimental = false
 # Field mappings (Sigma, ECS, Zeek, Suricata names to ours).
 mappings = "/etc/vedette/mappings"
 # Units, sectors, protected objects and assets.

@@ -68,6 +68,11 @@ pub struct Engine {
 impl Engine {
     /// Loads the rules. A bad rule is named in the second value (file, line, what, way out) and left out; the others run.
     pub fn load(options: &EngineOptions) -> Result<(Self, Vec<String>), EngineError> {
+        Self::load_with(options, &Options::default())
+    }
+
+    /// The same with what rules leave open: placeholders, whether experimental ones are on trial.
+    pub fn load_with(options: &EngineOptions, open: &Options) -> Result<(Self, Vec<String>), EngineError> {
         let rules = options.rules.iter().map(|path| (path, "rules"));
         for (path, what) in rules.chain(options.mappings.iter().map(|path| (path, "mappings"))) {
             if !path.exists() {
@@ -83,7 +88,7 @@ impl Engine {
             }
             None => Mappings::none(),
         };
-        let (rules, errors) = RuleSet::load(&options.rules, &mappings, &Options::default());
+        let (rules, errors) = RuleSet::load(&options.rules, &mappings, open);
         problems.extend(errors);
         let (engine, errors) = Self::with_rules(rules);
         problems.extend(errors);

@@ -22,5 +22,6 @@ pub mod replay;
 pub mod rulebook;
 pub mod rules;
 pub mod serve;
+pub mod shadow;
 pub mod store;
 pub mod watch;

@@ -30,6 +30,7 @@ use crate::normalise::{FrameView, Normaliser};
 use crate::outbox::Outbox;
 use crate::register::Register;
 use crate::serve::Board;
+use crate::shadow::Shadow;
 use crate::store::desk::Step;
 use crate::store::{DeskStore, EventStore, Frame, Offset, Scope, StoreError, Wal, WalReader};
 
@@ -95,6 +96,7 @@ impl Pipeline {
         let mut normaliser = Normaliser::resuming(self.wal.marks_before(from)?);
         let mut met = BTreeSet::new();
         let mut outcome = Outcome::default();
+        let mut shadow = Shadow::default();
         let mut last_snapshot = (self.clock)();
         let mut last_now = Timestamp::ZERO;
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
@@ -111,6 +113,7 @@ impl Pipeline {
             let started = crate::clock::instant();
             outcome.clear();
             engine.step(&group.stepped, now, &mut outcome);
+            shadow.keep(&outcome.findings, now, &mut outcome.events);
             let snapshot_due = (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
             self.keep(&engine, &group, &mut outcome, reader.position(), snapshot_due)?;
             if snapshot_due {
@@ -219,6 +222,9 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         for finding in &outcome.findings {
             self.metrics.findings.with(&[finding.rule.severity.name()]).inc();
+            if finding.rule.shadow {
+                self.metrics.shadow_findings.with(&[&finding.rule.id]).inc();
+            }
         }
         for own in &outcome.events {
             if let Some(frame) = own_frame(own, (self.clock)()) {

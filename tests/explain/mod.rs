@@ -1,5 +1,7 @@
 //! `vedette explain` through the real program: parse → fields → each rule, the nearest miss first.
 
+mod served;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests::bench::{Bench, config};

@@ -64,8 +64,19 @@ pub fn collector(data: &Path, link: &str, register: &Path) -> Result<Option<Coll
 }
 
 /// The same with fixed ports: console, link, enrolment.
+pub fn collector_at(data: &Path, link: &str, register: &Path, ports: [u16; 3]) -> Result<Option<Collector>> {
+    collector_with(data, link, &root().join("config/rules"), register, ports)
+}
+
+/// The same with other rules.
 #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
-pub fn collector_at(data: &Path, link: &str, register: &Path, [console, agents, enrol]: [u16; 3]) -> Result<Option<Collector>> {
+pub fn collector_with(
+    data: &Path,
+    link: &str,
+    rules: &Path,
+    register: &Path,
+    [console, agents, enrol]: [u16; 3],
+) -> Result<Option<Collector>> {
     let Some(vedette) = program("vedette") else { return Ok(None) };
     let log = std::fs::File::options().create(true).append(true).open(data.with_extension("collector.log"))?;
     let mut command = Command::new(vedette);
@@ -74,7 +85,7 @@ pub fn collector_at(data: &Path, link: &str, register: &Path, [console, agents, 
         .arg("--data")
         .arg(data)
         .arg("--rules")
-        .arg(root().join("config/rules"))
+        .arg(rules)
         .arg("--mappings")
         .arg(root().join("config/mappings"))
         .arg("--register")

@@ -110,6 +110,7 @@ pub const PEOPLE: &[Column] = columns![
 pub const RULES: &[Column] = columns![
     "SEVERITY" "级别" Mark |v, l| i18n::say(lang(l), &format!("severity.{}", v["severity"].as_str().unwrap_or("informational"))).to_lowercase(),
     "KIND" "类型" Plain |v, _| text(&v["kind"]),
+    "ALERTS" "告警" Plain |v, l| match (v["shadow"] == true, v["alerts"] == true, l) { (true, _, Language::Zh) => "试运行".into(), (true, ..) => "shadow".into(), (_, true, Language::Zh) => "是".into(), (_, true, _) => "yes".into(), (.., Language::Zh) => "仅供关联".into(), _ => "feeds".into() },
     "TITLE" "标题" Plain |v, l| if l == Language::Zh && v["title_zh"].as_str().is_some_and(|t| !t.is_empty()) { text(&v["title_zh"]) } else { text(&v["title"]) },
     "LOG SOURCE" "日志来源" Extra |v, _| text(&v["log_source"]),
     "ATT&CK" "ATT&CK" Plain |v, _| text(&v["techniques"]),

@@ -13,6 +13,7 @@ pub struct PipelineMetrics {
     pub declared_lost: Counter,
     pub repeated: Counter,
     pub findings: Counters,
+    pub shadow_findings: Counters,
     pub changes: Counters,
     pub step_seconds: Histogram,
     pub arrival_lag_seconds: Histogram,
@@ -40,6 +41,12 @@ impl PipelineMetrics {
             declared_lost: metrics.counter("engine", "declared_lost_events", "Events that agents declared lost."),
             repeated: metrics.counter("engine", "repeated_events", "Events that were in the log already and were not counted again."),
             findings,
+            shadow_findings: metrics.counters(
+                "engine",
+                "shadow_findings",
+                "Findings of rules on trial, which raise no alert, by rule id.",
+                &["rule"],
+            ),
             changes,
             step_seconds: metrics.histogram(
                 "engine",

@@ -79,14 +79,14 @@ pub struct Difference {
 
 impl Trial {
     /// Reads the rules in force from their files and puts `fresh` beside them.
-    pub fn new(paths: &[PathBuf], mappings: Option<&PathBuf>, fresh: &[Source], turn: Turn) -> Result<Self, Refusal> {
+    pub fn new(paths: &[PathBuf], mappings: Option<&PathBuf>, fresh: &[Source], options: &Options, turn: Turn) -> Result<Self, Refusal> {
         let (sources, _) = Source::read(paths);
         let mappings = mappings.filter(|m| m.exists()).map_or_else(Mappings::none, |m| Mappings::load(std::slice::from_ref(m)).0);
-        Self::over(&sources, &mappings, fresh, turn)
+        Self::over(&sources, &mappings, fresh, options, turn)
     }
 
     /// The same from texts at hand.
-    pub fn over(current: &[Source], mappings: &Mappings, fresh: &[Source], turn: Turn) -> Result<Self, Refusal> {
+    pub fn over(current: &[Source], mappings: &Mappings, fresh: &[Source], options: &Options, turn: Turn) -> Result<Self, Refusal> {
         let current: Vec<Outline> = current.iter().flat_map(Source::documents).collect();
         let fresh: Vec<Outline> = fresh.iter().flat_map(Source::documents).collect();
         if fresh.is_empty() {
@@ -108,7 +108,7 @@ impl Trial {
         judged.extend(more);
         let own: BTreeSet<&str> = fresh.iter().map(|f| f.source.path.as_str()).collect();
         let load = |sources: &[Source]| {
-            let (rules, mut errors) = RuleSet::from_sources(sources, mappings, &Options::default());
+            let (rules, mut errors) = RuleSet::from_sources(sources, mappings, options);
             let (engine, more) = Engine::with_rules(rules);
             errors.extend(more);
             (engine, errors)
@@ -327,7 +327,7 @@ mod tests {
 
     fn trial(fresh: &str) -> Result<Trial, Refusal> {
         let turn = Turn::take(&Arc::default()).expect("nobody else");
-        Trial::over(&[source("rules.yml", RULES)], &Mappings::none(), &[source("new.yml", fresh)], turn)
+        Trial::over(&[source("rules.yml", RULES)], &Mappings::none(), &[source("new.yml", fresh)], &Options::default(), turn)
     }
 
     fn events() -> Vec<Arc<Event>> {

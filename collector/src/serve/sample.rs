@@ -55,6 +55,7 @@ impl Backstage for SampleStage {
             author: "Vedette".to_owned(),
             path: format!("config/rules/network/{}.yml", KINDS[n].0),
             alerts: true,
+            shadow: false,
             source: RULE.to_owned(),
         };
         api::RulePage {

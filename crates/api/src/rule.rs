@@ -19,6 +19,9 @@ pub struct Rule {
     pub path: String,
     /// False for a rule that only feeds correlations.
     pub alerts: bool,
+    /// On trial: its findings are counted and kept, and raise no alert.
+    #[serde(default)]
+    pub shadow: bool,
     /// The rule as written, where it is at hand.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
