@@ -156,6 +156,10 @@ impl Engine {
     pub fn counters(&self) -> EngineCounters {
         EngineCounters { events: self.events, findings: self.findings, windows: self.windows.counters(), desk: self.desk.counters() }
     }
+    /// About how many bytes the windows take.
+    pub fn window_bytes(&self) -> usize {
+        self.windows.bytes()
+    }
     /// Groups and entries in windows, and open alerts.
     pub fn held(&self) -> (usize, usize, usize) {
         let (groups, entries) = self.windows.held();
@@ -201,6 +205,17 @@ impl Engine {
         self.watch = watch;
         self.now = Timestamp::from_ns(i64::from_le_bytes(*time));
         Ok(())
+    }
+
+    /// Takes over from an engine with other rules, between two steps: windows of rules that mean the same, open alerts, who was heard
+    /// when, and the numbers counted. Returns how many groups were left out. On an error nothing of the old is changed.
+    pub fn inherit(&mut self, old: &Self) -> Result<usize, EngineError> {
+        let desk = Desk::load(DeskLimits::default(), &old.desk.save()).map_err(|e| EngineError(e.to_string()))?;
+        let left_out = self.windows.inherit(&old.windows).map_err(|e| EngineError(e.to_string()))?;
+        self.desk = desk;
+        self.watch = old.watch.clone();
+        (self.now, self.events, self.findings) = (old.now, old.events, old.findings);
+        Ok(left_out)
     }
 
     /// Time moves to `now`: who fell silent, which alert has something held back.

@@ -136,8 +136,9 @@ impl Pipeline {
             match order {
                 Order::Judged(judgement) => engine.apply(&judgement),
                 Order::Forget(agent) => engine.forget(agent),
-                Order::Replace(mut fresh) => match fresh.restore(&engine.save(), (self.clock)()) {
-                    Ok(()) => {
+                Order::Replace(mut fresh) => match fresh.inherit(engine) {
+                    Ok(left_out) => {
+                        info!(groups = left_out, "new rules in force; windows of changed rules begin anew");
                         *engine = *fresh;
                         self.metrics.begin_anew();
                     }

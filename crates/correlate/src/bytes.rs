@@ -64,6 +64,11 @@ impl Writer {
             }
         }
     }
+    /// What another writer holds, with its length before it.
+    pub(crate) fn part(&mut self, part: Self) {
+        self.u64(part.out.len() as u64);
+        self.raw(&part.out);
+    }
     /// What was written, with its checksum.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let sum = fnv(&self.out);
@@ -109,6 +114,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn len(&mut self) -> Result<usize, StateError> {
         let n = self.u32()? as usize;
         if n > self.rest.len() { Err(StateError("a length is too great")) } else { Ok(n) }
+    }
+    /// What `Writer::part` wrote, to be read or passed over.
+    pub(crate) fn part(&mut self) -> Result<Self, StateError> {
+        let n = usize::try_from(self.u64()?).map_err(|_| StateError("a length is too great"))?;
+        let (head, rest) = self.rest.split_at_checked(n).ok_or(StateError("ends early"))?;
+        self.rest = rest;
+        Ok(Self { rest: head })
     }
     pub(crate) fn text(&mut self) -> Result<Box<str>, StateError> {
         let n = self.len()?;

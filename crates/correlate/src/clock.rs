@@ -2,6 +2,10 @@
 //!
 //! A source that has been quiet for `IDLE_NS` does not hold the others back, and one that lags by more than `LAG_NS` (a backlog
 //! after an outage) does so only by that much; its events are still counted, see `Windows`. The mark never goes back.
+//!
+//! A host's clock: the collector estimates by how much an agent's clock is off (`clock.skew_ms`, from the events that were under
+//! way shortest). What is ahead is taken back by that much; what is behind is not touched, because a backlog looks the
+//! same. What is still ahead of its arrival after that is one bad record: it is held at arrival plus the tolerance.
 
 use ahash::AHashMap;
 use event::AgentId;
@@ -11,6 +15,8 @@ use crate::state::StateError;
 
 pub(crate) const IDLE_NS: i64 = 30_000_000_000;
 pub(crate) const LAG_NS: i64 = 60_000_000_000;
+/// A clock that is ahead by less is left alone.
+const SKEW_NS: i64 = 1_000_000_000;
 const SOURCES_MAX: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +40,15 @@ impl Default for Clock {
 }
 
 impl Clock {
+    /// Event time by the collector's clock, and by how much it was taken back (nanoseconds, 0: not at all).
+    pub(crate) fn right(time: i64, skew_ms: Option<i64>, now: i64, ahead: i64) -> (i64, i64) {
+        let skew = skew_ms.unwrap_or(0).saturating_mul(1_000_000);
+        let shifted = if skew >= SKEW_NS { time.saturating_sub(skew) } else { time };
+        let right = shifted.min(now.saturating_add(ahead));
+        let back = time.saturating_sub(right);
+        (right, back)
+    }
+
     pub(crate) fn saw(&mut self, agent: AgentId, time: i64, now: i64) {
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&agent) {
             self.sources.retain(|_, s| now.saturating_sub(s.arrival) <= IDLE_NS);
@@ -87,6 +102,15 @@ mod tests {
     use super::*;
 
     const S: i64 = event::SECOND_NS;
+
+    #[test]
+    fn a_clock_ahead_is_taken_back_and_one_bad_record_is_held() {
+        assert_eq!(Clock::right(400 * S, Some(300_000), 101 * S, 5 * S), (100 * S, 300 * S), "as far as it is known to be ahead");
+        assert_eq!(Clock::right(100 * S, Some(-300_000), 401 * S, 5 * S), (100 * S, 0), "behind may be a backlog");
+        assert_eq!(Clock::right(100 * S, Some(900), 101 * S, 5 * S), (100 * S, 0));
+        assert_eq!(Clock::right(86_400 * S, None, 100 * S, 5 * S), (105 * S, 86_295 * S));
+        assert_eq!(Clock::right(i64::MAX, Some(i64::MAX), i64::MIN, 5 * S).0, 5 * S + i64::MIN);
+    }
 
     #[test]
     fn the_slowest_active_source_sets_the_mark_but_only_so_far() {

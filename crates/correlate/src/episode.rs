@@ -1,19 +1,134 @@
 //! A run of entries of one group that never pauses for longer than the timespan: what is told, and how far it has come.
+//!
+//! Who is concerned is kept as tags: which field in the top four bits, the name's number (`Names`) below. Most groups never see a
+//! second entry, so whatever is needed only for telling lies behind one pointer.
 
-use event::{Evidence, Field, Finding, Value, field};
+use event::{Evidence, Field, Finding, Name, Timestamp, Value, field};
 
 use crate::bytes::{Reader, Writer};
+use crate::names::{Lanes, Names, cut};
+use crate::ring::Entry;
 use crate::state::StateError;
 
 /// Evidence kept from the beginning; as much again is taken from the newest entries when it is told.
 pub(crate) const OLDEST_MAX: usize = event::EVIDENCE_MAX / 2;
 /// Values of one party field, and samples of what was counted.
 pub(crate) const PARTIES_MAX: usize = 32;
-const PARTY_BYTES_MAX: usize = 256;
 
 /// Fields whose values are gathered over all entries, so that a finding names everybody concerned and not only the last.
-pub(crate) const PARTIES: [Field; 6] =
-    [field::SRC_IP, field::DST_IP, field::USER_NAME, field::ACTOR_USER, field::DEVICE_HOSTNAME, field::AGENT_ID];
+pub(crate) const PARTIES: [Field; 7] =
+    [field::SRC_IP, field::DST_IP, field::USER_NAME, field::ACTOR_USER, field::DEVICE_HOSTNAME, field::AGENT_ID, field::DEVICE_IP];
+/// A unit's id, name and sector together; a sample of what is counted.
+pub(crate) const UNIT: u32 = 7;
+pub(crate) const SAMPLE: u32 = 8;
+/// Between the three parts of a unit's name.
+const PART: char = '\u{1f}';
+
+const KIND_SHIFT: u32 = 28;
+
+pub(crate) fn tag(kind: u32, name: u32) -> u32 {
+    kind << KIND_SHIFT | name & ((1 << KIND_SHIFT) - 1)
+}
+pub(crate) fn tag_kind(tag: u32) -> u32 {
+    tag >> KIND_SHIFT
+}
+pub(crate) fn tag_name(tag: u32) -> u32 {
+    tag & ((1 << KIND_SHIFT) - 1)
+}
+
+/// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
+pub(crate) fn keep_tag(tags: &mut Vec<u32>, tag: u32) {
+    if !tags.contains(&tag) && tags.iter().filter(|t| tag_kind(**t) == tag_kind(tag)).count() < PARTIES_MAX {
+        if tags.capacity() == 0 {
+            tags.reserve_exact(8);
+        }
+        tags.push(tag);
+    }
+}
+
+/// Names in the order first met, of one kind.
+pub(crate) fn named(tags: &[u32], kind: u32) -> impl Iterator<Item = u32> {
+    tags.iter().filter(move |t| tag_kind(**t) == kind).map(|t| tag_name(*t))
+}
+
+/// What every rule needs of a finding, read once.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// By the collector's clock, and by how much it was taken back.
+    pub time: i64,
+    pub back: i64,
+    pub lane: u32,
+    pub seq: u64,
+    pub weight: u64,
+    pub importance: u8,
+    pub tags: Vec<u32>,
+}
+
+impl Seen {
+    /// Reads everybody concerned. What the finding itself states (`facts`) goes before what its event says.
+    pub(crate) fn gather(&mut self, finding: &Finding, names: &mut Names) {
+        self.tags.clear();
+        self.importance = 0;
+        let mut stated = [false; PARTIES.len() + 1];
+        let mut unit: [Option<&Value>; 3] = [None; 3];
+        let body = finding.event.as_ref().map(|e| e.body.iter());
+        let facts = finding.facts.iter().map(|f| (true, f));
+        for (fact, (name, value)) in facts.chain(body.into_iter().flatten().map(|f| (false, f))) {
+            let Name::Known(field) = name else { continue };
+            if let Some(n) = PARTIES.iter().position(|p| p == field) {
+                if fact || !stated[n] {
+                    stated[n] |= fact;
+                    each(value, &mut |v| {
+                        if let Some(name) = names.intern(v) {
+                            keep_tag(&mut self.tags, tag(n as u32, name));
+                        }
+                    });
+                }
+            } else if let Some(n) = [field::UNIT_ID, field::UNIT_NAME, field::UNIT_SECTOR].iter().position(|f| f == field) {
+                if fact || !stated[PARTIES.len()] {
+                    stated[PARTIES.len()] |= fact;
+                    unit[n] = Some(value);
+                }
+            } else if *field == field::OBJECT_IMPORTANCE {
+                self.importance = value.as_int().and_then(|n| u8::try_from(n).ok()).unwrap_or(0).min(3);
+            }
+        }
+        let mut n = 0;
+        if let [Some(id), name, sector] = unit {
+            each(id, &mut |id| {
+                let nth = |value: Option<&Value>| match value {
+                    Some(Value::List(list)) => list.get(n).map(|v| cut(&v.to_text(), 160).to_owned()).unwrap_or_default(),
+                    Some(value) => cut(&value.to_text(), 160).to_owned(),
+                    None => String::new(),
+                };
+                let text = format!("{}{PART}{}{PART}{}", cut(&id.to_text(), 160), nth(name), nth(sector));
+                if let Some(name) = names.intern_text(&text) {
+                    keep_tag(&mut self.tags, tag(UNIT, name));
+                }
+                n += 1;
+            });
+        }
+    }
+}
+
+/// Sets the facts that tags stand for: parties, units.
+pub(crate) fn tell_tags(tags: &[u32], names: &Names, some: &mut dyn FnMut(Name, Vec<Value>)) {
+    for (n, party) in PARTIES.iter().enumerate() {
+        let shape = |name: u32| match (party.shape(), names.get(name)) {
+            (event::Shape::Ip, Value::Ip(ip)) => Value::Ip(*ip),
+            (_, Value::Text(t)) => Value::Text(t.clone()),
+            (_, other) => Value::text(&other.to_text()),
+        };
+        some((*party).into(), named(tags, n as u32).map(shape).collect());
+    }
+    let units: Vec<String> = named(tags, UNIT).map(|n| names.get(n).to_text().into_owned()).collect();
+    for (n, name) in [field::UNIT_ID, field::UNIT_NAME, field::UNIT_SECTOR].into_iter().enumerate() {
+        let parts: Vec<&str> = units.iter().map(|u| u.split(PART).nth(n).unwrap_or("")).collect();
+        if parts.iter().any(|p| !p.is_empty()) {
+            some(name.into(), parts.into_iter().map(Value::text).collect());
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Episode {
@@ -23,195 +138,183 @@ pub(crate) struct Episode {
     pub total: u64,
     /// Events behind them: a correlation's finding stands for many.
     pub weight: u64,
-    /// Greatest measure of any window.
-    pub peak: u64,
-    pub told_total: u64,
-    pub told_weight: u64,
-    pub told_peak: u64,
-    pub told_last: i64,
-    /// Earliest entries, in order.
-    pub oldest: Vec<Evidence>,
-    pub parties: Vec<(u8, Box<str>)>,
-    /// Unit id, name and sector, together.
-    pub units: Vec<[Box<str>; 3]>,
-    pub samples: Vec<Box<str>>,
-    /// How far the furthest clock was ahead of arrival; 0 where none was.
-    pub ahead: i64,
+    /// Greatest measure of any window; for bounds from above, the one that held last.
+    pub peak: f64,
+    /// A window held, for kinds that are judged window by window.
+    pub reached: bool,
+    /// How far the furthest clock was ahead, in seconds; 0 where none was.
+    pub ahead_s: u32,
+    pub tags: Vec<u32>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct More {
+    pub told: Option<Told>,
+    /// Earliest of the entries that are no longer held, in order.
+    pub oldest: Vec<(i64, u32, u64)>,
+    /// What the tally had to add at the peak.
+    pub notes: Vec<u64>,
+}
+
+/// How it stood when it was told last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Told {
+    pub total: u64,
+    pub weight: u64,
+    pub peak: f64,
+    pub last: i64,
 }
 
 impl Episode {
     pub(crate) fn new(time: i64) -> Self {
-        Self {
-            first: time,
-            last: time,
-            total: 0,
-            weight: 0,
-            peak: 0,
-            told_total: 0,
-            told_weight: 0,
-            told_peak: 0,
-            told_last: i64::MIN,
-            oldest: Vec::new(),
-            parties: Vec::new(),
-            units: Vec::new(),
-            samples: Vec::new(),
-            ahead: 0,
-        }
+        Self { first: time, last: time, total: 0, weight: 0, peak: 0.0, reached: false, ahead_s: 0, tags: Vec::new(), more: None }
     }
 
-    pub(crate) fn told(&self) -> bool {
-        self.told_total > 0
+    pub(crate) fn told(&self) -> Option<Told> {
+        self.more.as_ref().and_then(|m| m.told)
+    }
+    pub(crate) fn notes(&self) -> &[u64] {
+        self.more.as_ref().map_or(&[], |m| &m.notes)
+    }
+    pub(crate) fn oldest(&self) -> &[(i64, u32, u64)] {
+        self.more.as_ref().map_or(&[], |m| &m.oldest)
+    }
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     /// Counts an entry in; `first` of its finding, which may give several.
-    pub(crate) fn add(&mut self, entry: Evidence, finding: &Finding, sample: Option<&String>, ahead: i64, first: bool) {
-        self.first = self.first.min(entry.time.ns());
-        self.last = self.last.max(entry.time.ns());
+    pub(crate) fn add(&mut self, time: i64, seen: &Seen, first: bool) {
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
         if first {
             self.total += 1;
-            self.weight += finding.count.max(1);
-        }
-        self.ahead = self.ahead.max(ahead);
-        self.keep_oldest(entry);
-        for (n, party) in PARTIES.iter().enumerate() {
-            each(finding.get(*party), &mut |text| self.keep_party(n as u8, text));
-        }
-        self.add_units(finding);
-        if let Some(sample) = sample
-            && self.samples.len() < PARTIES_MAX
-            && !self.samples.iter().any(|s| **s == *cut(sample))
-        {
-            self.samples.push(cut(sample).into());
+            self.weight = self.weight.saturating_add(seen.weight);
+            self.ahead_s = self.ahead_s.max(u32::try_from(seen.back / event::SECOND_NS).unwrap_or(u32::MAX));
+            seen.tags.iter().for_each(|t| keep_tag(&mut self.tags, *t));
         }
     }
 
-    fn add_units(&mut self, finding: &Finding) {
-        let nth = |field: Field, n: usize| match finding.get(field) {
-            Some(Value::List(list)) => list.get(n).map(|v| v.to_text().into_owned()).unwrap_or_default(),
-            Some(value) => value.to_text().into_owned(),
-            None => String::new(),
-        };
-        let mut n = 0;
-        each(finding.get(field::UNIT_ID), &mut |id| {
-            if self.units.len() < PARTIES_MAX && !self.units.iter().any(|u| *u[0] == *id) {
-                self.units.push([cut(id).into(), nth(field::UNIT_NAME, n).into(), nth(field::UNIT_SECTOR, n).into()]);
-            }
-            n += 1;
-        });
+    pub(crate) fn wants_samples(&self) -> bool {
+        named(&self.tags, SAMPLE).count() < PARTIES_MAX
     }
 
-    fn keep_oldest(&mut self, entry: Evidence) {
-        let order = |e: &Evidence| (e.time, e.id);
-        let at = self.oldest.partition_point(|e| order(e) < order(&entry));
-        if at < OLDEST_MAX && self.oldest.get(at) != Some(&entry) {
-            self.oldest.insert(at, entry);
-            self.oldest.truncate(OLDEST_MAX);
-        }
-    }
-
-    fn keep_party(&mut self, kind: u8, text: &str) {
-        let text = cut(text);
-        let mut same = 0;
-        for (k, held) in &self.parties {
-            if *k == kind {
-                if **held == *text {
-                    return;
-                }
-                same += 1;
-            }
-        }
-        if same < PARTIES_MAX {
-            self.parties.push((kind, text.into()));
+    /// An entry is let go: it may be among the earliest.
+    pub(crate) fn keep_oldest(&mut self, gone: &Entry, lanes: &Lanes) {
+        let order = |e: &(i64, u32, u64)| (e.0, lanes.id(e.1, e.2));
+        let entry = (gone.time, gone.lane, gone.seq);
+        let oldest = &mut self.more().oldest;
+        let at = oldest.partition_point(|e| order(e) < order(&entry));
+        if at < OLDEST_MAX && oldest.get(at) != Some(&entry) {
+            oldest.insert(at, entry);
+            oldest.truncate(OLDEST_MAX);
         }
     }
 
     /// Two episodes turn out to be one: an entry in between came late.
-    pub(crate) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self, lanes: &Lanes) {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.total += other.total;
-        self.weight += other.weight;
-        self.peak = self.peak.max(other.peak);
-        self.told_total += other.told_total;
-        self.told_weight += other.told_weight;
-        self.told_peak = self.told_peak.max(other.told_peak);
-        self.told_last = self.told_last.max(other.told_last);
-        self.ahead = self.ahead.max(other.ahead);
-        other.oldest.into_iter().for_each(|e| self.keep_oldest(e));
-        for (kind, text) in other.parties {
-            self.keep_party(kind, &text);
-        }
-        for unit in other.units {
-            if self.units.len() < PARTIES_MAX && !self.units.contains(&unit) {
-                self.units.push(unit);
+        self.weight = self.weight.saturating_add(other.weight);
+        if other.peak > self.peak || (!self.reached && other.reached) {
+            self.peak = other.peak;
+            if !other.notes().is_empty() {
+                let notes = other.notes().to_vec();
+                self.more().notes = notes;
             }
         }
-        for sample in other.samples {
-            if self.samples.len() < PARTIES_MAX && !self.samples.contains(&sample) {
-                self.samples.push(sample);
-            }
+        self.reached |= other.reached;
+        self.ahead_s = self.ahead_s.max(other.ahead_s);
+        other.tags.iter().for_each(|t| keep_tag(&mut self.tags, *t));
+        if let Some(theirs) = other.told() {
+            let ours = self.told();
+            self.more().told = Some(ours.map_or(theirs, |ours| Told {
+                total: ours.total + theirs.total,
+                weight: ours.weight.saturating_add(theirs.weight),
+                peak: ours.peak.max(theirs.peak),
+                last: ours.last.max(theirs.last),
+            }));
+        }
+        for (time, lane, seq) in other.oldest() {
+            self.keep_oldest(&Entry { time: *time, seq: *seq, value: 0, lane: *lane, mark: 0 }, lanes);
         }
     }
 
+    /// The first and the newest events behind it; `held` are its entries still in the ring, in order.
+    pub(crate) fn evidence<'a>(&self, held: impl DoubleEndedIterator<Item = &'a Entry> + Clone, lanes: &Lanes) -> Vec<Evidence> {
+        let one = |time: i64, lane: u32, seq: u64| Evidence { id: lanes.id(lane, seq), time: Timestamp::from_ns(time) };
+        let mut all: Vec<Evidence> = self.oldest().iter().map(|(t, l, s)| one(*t, *l, *s)).collect();
+        all.extend(held.clone().take(2 * OLDEST_MAX).map(|e| one(e.time, e.lane, e.seq)));
+        all.sort_unstable_by_key(|e| (e.time, e.id));
+        all.dedup();
+        all.truncate(OLDEST_MAX);
+        let last = all.last().map(|e| (e.time, e.id));
+        let newest = held.rev().map(|e| one(e.time, e.lane, e.seq)).take_while(|e| last.is_none_or(|l| (e.time, e.id) > l));
+        let mut tail: Vec<Evidence> = Vec::new();
+        for e in newest {
+            if tail.last() != Some(&e) {
+                tail.push(e);
+            }
+            if tail.len() >= event::EVIDENCE_MAX - OLDEST_MAX {
+                break;
+            }
+        }
+        tail.reverse();
+        all.extend(tail);
+        all
+    }
+
     pub(crate) fn save(&self, w: &mut Writer) {
-        for n in [self.first, self.last, self.told_last, self.ahead] {
-            w.i64(n);
+        w.i64(self.first);
+        w.i64(self.last);
+        w.u64(self.total);
+        w.u64(self.weight);
+        w.u64(self.peak.to_bits());
+        w.u8(u8::from(self.reached));
+        w.u32(self.ahead_s);
+        crate::kind::save_tags(w, &self.tags);
+        w.u8(u8::from(self.more.is_some()));
+        let Some(more) = &self.more else { return };
+        w.u8(u8::from(more.told.is_some()));
+        if let Some(told) = more.told {
+            w.u64(told.total);
+            w.u64(told.weight);
+            w.u64(told.peak.to_bits());
+            w.i64(told.last);
         }
-        for n in [self.total, self.weight, self.peak, self.told_total, self.told_weight, self.told_peak] {
-            w.u64(n);
-        }
-        w.len(self.oldest.len());
-        for e in &self.oldest {
-            w.id(e.id);
-            w.i64(e.time.ns());
-        }
-        w.len(self.parties.len());
-        for (kind, text) in &self.parties {
-            w.u8(*kind);
-            w.text(text);
-        }
-        w.len(self.units.len());
-        for unit in &self.units {
-            unit.iter().for_each(|part| w.text(part));
-        }
-        w.len(self.samples.len());
-        self.samples.iter().for_each(|s| w.text(s));
+        crate::kind::save_evidence(w, &more.oldest);
+        w.len(more.notes.len());
+        more.notes.iter().for_each(|n| w.u64(*n));
     }
 
     pub(crate) fn load(r: &mut Reader<'_>) -> Result<Self, StateError> {
         let mut e = Self::new(r.i64()?);
-        (e.last, e.told_last, e.ahead) = (r.i64()?, r.i64()?, r.i64()?);
-        (e.total, e.weight, e.peak) = (r.u64()?, r.u64()?, r.u64()?);
-        (e.told_total, e.told_weight, e.told_peak) = (r.u64()?, r.u64()?, r.u64()?);
-        for _ in 0..r.len()? {
-            e.oldest.push(Evidence { id: r.id()?, time: event::Timestamp::from_ns(r.i64()?) });
-        }
-        for _ in 0..r.len()? {
-            e.parties.push((r.u8()?, r.text()?));
-        }
-        for _ in 0..r.len()? {
-            e.units.push([r.text()?, r.text()?, r.text()?]);
-        }
-        for _ in 0..r.len()? {
-            e.samples.push(r.text()?);
+        e.last = r.i64()?;
+        (e.total, e.weight) = (r.u64()?, r.u64()?);
+        e.peak = f64::from_bits(r.u64()?);
+        e.reached = r.u8()? != 0;
+        e.ahead_s = r.u32()?;
+        e.tags = crate::kind::load_tags(r)?;
+        if r.u8()? != 0 {
+            let mut more = More::default();
+            if r.u8()? != 0 {
+                more.told = Some(Told { total: r.u64()?, weight: r.u64()?, peak: f64::from_bits(r.u64()?), last: r.i64()? });
+            }
+            more.oldest = crate::kind::load_evidence(r)?;
+            more.notes = (0..r.len()?).map(|_| r.u64()).collect::<Result<_, _>>()?;
+            e.more = Some(Box::new(more));
         }
         Ok(e)
     }
 }
 
 /// Each value of a field that may be a list.
-fn each(value: Option<&Value>, to: &mut dyn FnMut(&str)) {
+fn each(value: &Value, to: &mut dyn FnMut(&Value)) {
     match value {
-        None | Some(Value::Null) => {}
-        Some(Value::List(list)) => list.iter().take(PARTIES_MAX).for_each(|v| to(&v.to_text())),
-        Some(one) => to(&one.to_text()),
+        Value::Null => {}
+        Value::List(list) => list.iter().take(PARTIES_MAX).filter(|v| !matches!(v, Value::Null)).for_each(to),
+        one => to(one),
     }
-}
-
-pub(crate) fn cut(text: &str) -> &str {
-    let mut end = text.len().min(PARTY_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -11,6 +11,8 @@ use rule::{Bound, Correlation, GroupKey, Operator, RuleRef};
 
 use crate::{Limits, Windows};
 
+mod cities;
+
 fn meta(id: &str) -> Arc<RuleMeta> {
     Arc::new(RuleMeta {
         id: id.into(),
@@ -86,7 +88,8 @@ fn seen(rule: usize, time_s: f64, seq: u64) -> Seen {
 fn finding(seen: &Seen) -> Finding {
     let mut event = Event::new(Timestamp::from_ms(seen.time_ms), Kind::NetworkActivity, 1, LogSource::new("", "network_connection", ""))
         .with(field::SRC_IP, std::net::IpAddr::from([10, 0, 0, seen.source]))
-        .with(field::DST_PORT, seen.port);
+        .with(field::DST_PORT, seen.port)
+        .with(field::DST_IP, std::net::IpAddr::from([10, 0, 0, 1 + (seen.port % 6) as u8]));
     event.id = EventId { agent: AgentId(1), epoch: Epoch(1), class: Class::Normal, seq: seen.seq };
     let evidence = vec![event::Evidence { id: event.id, time: event.time }];
     Finding {
@@ -136,15 +139,35 @@ fn settled(told: &[Finding]) -> Settled {
         .map(|f| {
             let span = f.span.unwrap();
             let ids: Vec<String> = f.evidence.iter().map(|e| e.id.seq.to_string()).collect();
-            let count = f.get(field::FACT_COUNT).unwrap().as_int().unwrap();
+            let count = (f.get(field::FACT_COUNT).unwrap().as_f64().unwrap() * 100.0).round() as i64;
             (f.get(field::SRC_IP).unwrap().to_text().into_owned(), span.from.ms(), span.to.ms(), count, ids.join(" "))
         })
         .collect()
 }
 
+/// What a kind measures in a window, worked out the slow way; the newest instant is the window's last.
+fn measured(kind: &str, window: &[Seen], steps: usize) -> f64 {
+    let mut ports: Vec<f64> = window.iter().map(|s| f64::from(s.port)).collect();
+    ports.sort_by(f64::total_cmp);
+    let last = window.last().unwrap().time_ms;
+    match kind {
+        "event_count" => window.len() as f64,
+        "value_count" => window.iter().map(|s| s.port).collect::<BTreeSet<_>>().len() as f64,
+        "temporal" => window.iter().map(|s| s.rule).collect::<BTreeSet<_>>().len() as f64,
+        "value_sum" => ports.iter().sum(),
+        "value_avg" => ports.iter().sum::<f64>() / ports.len() as f64,
+        "value_percentile" => ports[(ports.len() * 60).div_ceil(100) - 1],
+        "share" => {
+            let share = |p: u16| window.iter().filter(|s| s.port == p).count() as f64 * 100.0 / window.len() as f64;
+            window.iter().filter(|s| s.time_ms == last).map(|s| share(s.port)).fold(f64::MAX, f64::min)
+        }
+        _ => longest(window, steps) as f64,
+    }
+}
+
 /// The truth by trying every window: sort by time, cut where a pause exceeds the timespan, measure each window that ends
-/// with an entry, keep what reaches the threshold.
-fn oracle(kind: &str, timespan_s: i64, threshold: u64, steps: usize, all: &[Seen]) -> Settled {
+/// with an entry, keep the greatest that holds.
+fn oracle(kind: &str, timespan_s: i64, holds: &dyn Fn(f64) -> bool, steps: usize, all: &[Seen]) -> Settled {
     let span = timespan_s * 1000;
     let mut out = BTreeSet::new();
     let sources: BTreeSet<u8> = all.iter().map(|s| s.source).collect();
@@ -160,25 +183,20 @@ fn oracle(kind: &str, timespan_s: i64, threshold: u64, steps: usize, all: &[Seen
             }
         }
         for e in episodes {
-            let peak = (0..e.len())
-                .map(|end| {
-                    let window: Vec<Seen> =
-                        e.iter().filter(|s| s.time_ms <= e[end].time_ms && e[end].time_ms - s.time_ms <= span).copied().collect();
-                    match kind {
-                        "event_count" => window.len() as u64,
-                        "value_count" => window.iter().map(|s| s.port).collect::<BTreeSet<_>>().len() as u64,
-                        "temporal" => window.iter().map(|s| s.rule).collect::<BTreeSet<_>>().len() as u64,
-                        _ => longest(&window, steps),
-                    }
-                })
-                .max()
-                .unwrap();
-            if peak >= threshold {
+            let ends = (0..e.len()).filter(|n| e.get(n + 1).is_none_or(|next| next.time_ms > e[*n].time_ms));
+            let windows = ends.map(|end| {
+                let window: Vec<Seen> =
+                    e.iter().filter(|s| s.time_ms <= e[end].time_ms && e[end].time_ms - s.time_ms <= span).copied().collect();
+                measured(kind, &window, steps)
+            });
+            let held: Vec<f64> = windows.filter(|m| holds(*m)).collect();
+            let peak = if kind == "share" { held.iter().copied().reduce(f64::min) } else { held.iter().copied().reduce(f64::max) };
+            if let Some(peak) = peak {
                 let head = e.iter().take(16);
                 let tail = e.iter().skip(16.max(e.len().saturating_sub(16)));
                 let ids: Vec<String> = head.chain(tail).map(|s| s.seq.to_string()).collect();
                 let ip = format!("10.0.0.{source}");
-                out.insert((ip, e[0].time_ms, e.last().unwrap().time_ms, peak as i64, ids.join(" ")));
+                out.insert((ip, e[0].time_ms, e.last().unwrap().time_ms, (peak * 100.0).round() as i64, ids.join(" ")));
             }
         }
     }
@@ -201,16 +219,30 @@ fn longest(window: &[Seen], steps: usize) -> u64 {
     from(window, 0, steps, i64::MIN)
 }
 
-fn case(kind: &'static str) -> (Correlation, i64, u64, usize) {
-    let (timespan, threshold, steps) = match kind {
-        "event_count" => (20, 4, 1),
-        "value_count" => (20, 3, 1),
-        "temporal" => (15, 3, 3),
-        _ => (15, 3, 3),
+const KINDS: [&str; 8] =
+    ["event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile", "share"];
+
+type Case = (Correlation, i64, Box<dyn Fn(f64) -> bool>, usize);
+
+fn case(kind: &str) -> Case {
+    let (timespan, bound, steps) = match kind {
+        "event_count" => (20, (Operator::Gte, 4.0), 1),
+        "value_count" => (20, (Operator::Gte, 3.0), 1),
+        "value_sum" => (20, (Operator::Gt, 9.0), 1),
+        "value_avg" => (20, (Operator::Gt, 3.0), 1),
+        "value_percentile" => (20, (Operator::Gte, 4.0), 1),
+        "share" => (20, (Operator::Lte, 25.0), 1),
+        _ => (15, (Operator::Gte, 3.0), 3),
     };
-    let condition: &[(Operator, f64)] = if steps == 1 { &[(Operator::Gte, threshold as f64)] } else { &[] };
-    let fields: &[&str] = if kind == "value_count" { &["dst_endpoint.port"] } else { &[] };
-    (correlation(kind, &RULES[..steps], &["src_endpoint.ip"], timespan, condition, fields), timespan, threshold, steps)
+    let condition: &[(Operator, f64)] = if steps == 1 { &[bound] } else { &[] };
+    let fields: &[&str] = if matches!(kind, "event_count" | "temporal" | "temporal_ordered") { &[] } else { &["dst_endpoint.port"] };
+    let word = if kind == "share" { "value_percentile" } else { kind };
+    let mut rule = correlation(word, &RULES[..steps], &["src_endpoint.ip"], timespan, condition, fields);
+    if kind == "value_percentile" {
+        rule.parameters.insert("percentile".into(), "60".into());
+    }
+    let bound = Bound { operator: bound.0, value: bound.1 };
+    (rule, timespan, Box::new(move |m| bound.holds(m)), steps)
 }
 
 /// Events, and for each how late it arrives, within the lateness of 10 s.
@@ -239,10 +271,10 @@ proptest! {
     #[test]
     fn any_order_within_the_lateness_gives_the_truth(all in streams()) {
         let arrival = in_order_of_arrival(&all);
-        for kind in ["event_count", "value_count", "temporal", "temporal_ordered"] {
-            let (rule, timespan, threshold, steps) = case(kind);
+        for kind in KINDS {
+            let (rule, timespan, holds, steps) = case(kind);
             let told = feed(&mut windows(&[rule]), &arrival);
-            let truth = oracle(kind, timespan, threshold, steps, &arrival);
+            let truth = oracle(kind, timespan, &holds, steps, &arrival);
             prop_assert_eq!(settled(&told), truth, "{}", kind);
             let counted: u64 = told.iter().map(|f| f.count).sum();
             let behind: usize = told.len();
@@ -254,7 +286,7 @@ proptest! {
     fn saved_at_any_point_nothing_changes(all in streams(), cut in 0..60usize) {
         let arrival = in_order_of_arrival(&all);
         let cut = cut.min(arrival.len());
-        for kind in ["event_count", "value_count", "temporal", "temporal_ordered"] {
+        for kind in KINDS {
             let (rule, ..) = case(kind);
             let whole = told_text(&feed(&mut windows(std::slice::from_ref(&rule)), &arrival));
             let mut first = windows(std::slice::from_ref(&rule));
@@ -462,10 +494,9 @@ fn what_cannot_be_given_meaning_is_named_with_its_place() {
     let (windows, errors) = Windows::new(&rules, &[], Limits::default());
     assert!(windows.is_empty());
     assert_eq!(errors.len(), 4);
-    assert_eq!(
-        errors[0].to_string(),
-        "t.yml:1: correlation type 'value_median' is not known here (one of event_count, value_count, temporal, temporal_ordered)"
-    );
+    let known: Vec<&str> = crate::kinds().map(|(word, _)| word).collect();
+    assert_eq!(known.len(), 14);
+    assert_eq!(errors[0].to_string(), format!("t.yml:1: correlation type 'value_median' is not known here (one of {})", known.join(", ")));
 }
 
 #[test]

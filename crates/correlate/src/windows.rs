@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use event::{Event, EventId, Evidence, Finding, Name, Reason, RuleMeta, Span, Timestamp, Value, field};
-use rule::{Correlation, GroupKey, Operator, RuleError};
+use event::{AgentId, Event, EventId, Finding, RuleMeta, SECOND_NS, Timestamp, Value, field};
+use rule::{Correlation, RuleError};
 
 use crate::REFRESH_S;
-use crate::clock::{Clock, IDLE_NS, LAG_NS};
-use crate::episode::{Episode, OLDEST_MAX, PARTIES, cut};
-use crate::kind::{self, Kind, Measured, Step};
+use crate::clock::Clock;
+use crate::episode::{SAMPLE, Seen, keep_tag, tag};
+use crate::group::{Group, More};
+use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Sample, first_value};
+use crate::names::{Lanes, Names};
 use crate::ring::{Entry, Ring};
+use crate::spec::{KEY_PARTS, Spec};
 
 /// How much is kept and how long one waits.
 #[derive(Debug, Clone, Copy)]
@@ -23,17 +26,17 @@ pub struct Limits {
     pub lateness_s: u32,
     /// How far ahead of its arrival an event's time is believed.
     pub ahead_s: u32,
-    /// Groups of one rule; past it those that have come least far, then those quiet longest, are let go (a sixteenth at once).
+    /// Groups of all rules together; past it the least suspicious are let go, a sixteenth at once (see `room`).
     pub groups_max: usize,
     /// Entries of one group; past it older ones go, first those a newer one stands for. Never less than twice the threshold.
     pub entries_max: usize,
-    /// Entries of all groups together; past it groups of the fullest rule are let go like above.
-    pub entries_total_max: usize,
+    /// Bytes of all state together, as estimated by `Windows::bytes`; past it groups are let go like above.
+    pub bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lateness_s: 10, ahead_s: 5, groups_max: 100_000, entries_max: 1_024, entries_total_max: 2_000_000 }
+        Self { lateness_s: 10, ahead_s: 5, groups_max: 500_000, entries_max: 1_024, bytes_max: 64 * 1024 * 1024 }
     }
 }
 
@@ -45,61 +48,51 @@ pub struct Counters {
     pub duplicates: u64,
     /// Findings without a group-by or counted field.
     pub ungrouped: u64,
-    /// Events whose clock was ahead by more than the tolerance.
+    /// Findings whose clock was ahead, by what the collector knows of it or past what is believed.
     pub clock_ahead: u64,
-    /// Groups let go at a limit.
+    /// Entries that came when the windows they belong to were judged already (kinds that wait for the watermark).
+    pub too_late: u64,
+    /// Groups forgotten at a limit, and how many of them because one agent's events filled the room.
     pub evicted_groups: u64,
-    /// Entries let go at a group's limit.
+    pub evicted_flood: u64,
+    /// Of the forgotten, those that had come half way or more to what they were waiting for.
+    pub evicted_suspicious: u64,
+    /// Entries let go at a group's limit, values a memory had no room for.
     pub evicted_entries: u64,
     /// Correlation findings made, and how many of them told an episode again.
     pub told: u64,
     pub retold: u64,
 }
 
-pub(crate) struct Spec {
-    pub rule: Correlation,
-    pub kind: &'static dyn Kind,
-    meta: Arc<RuleMeta>,
-    titles: Vec<String>,
-    facts: Vec<Name>,
-    counted: Vec<Name>,
-    /// Reached from here on, if more can only help; else the condition is judged when an episode closes.
-    threshold: Option<u64>,
-    entries_max: usize,
-    pub groups: AHashMap<Box<str>, usize>,
-}
-
-pub(crate) struct Group {
-    pub spec: usize,
-    /// Rises with each group, so that equal times have an order.
-    pub serial: u64,
-    pub key: Box<str>,
-    pub values: Vec<Value>,
-    pub ring: Ring,
-    pub folded: Vec<Step>,
-    pub episodes: Vec<Episode>,
-    pub arrival: i64,
-    pub crowded: usize,
-}
+pub(crate) type Key = (u32, [u32; KEY_PARTS]);
 
 /// All correlation rules and their state.
 pub struct Windows {
     pub(crate) specs: Vec<Spec>,
-    pub(crate) groups: Vec<Option<Group>>,
-    free: Vec<usize>,
+    pub(crate) groups: Vec<Option<Box<Group>>>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) index: AHashMap<Key, u32>,
     /// Rule id → rules that listen to it, with the slots it has there.
-    listeners: AHashMap<String, Vec<(usize, u32)>>,
-    /// When to look at a group again, in event time; never later than it could close.
-    pub(crate) due: BTreeMap<(i64, u64), usize>,
+    listeners: AHashMap<String, Arc<[(u32, u32)]>>,
+    /// When to look at a group again: second of event time → place and serial; never later than it could close.
+    pub(crate) due: BTreeMap<i64, Vec<(u32, u64)>>,
     pub(crate) clock: Clock,
+    pub(crate) names: Names,
+    pub(crate) lanes: Lanes,
+    /// Groups by the agent whose event opened them.
+    pub(crate) owners: AHashMap<AgentId, u32>,
     pub(crate) serial: u64,
     pub(crate) entries: usize,
-    counters: Counters,
-    limits: Limits,
+    /// Bytes of memories and tallies, as last weighed.
+    pub(crate) weighed: usize,
+    pub(crate) counters: Counters,
+    pub(crate) limits: Limits,
+    seen: Seen,
+    keys: Vec<[u32; KEY_PARTS]>,
+    notes: Vec<u64>,
 }
 
-const EPISODES_MAX: usize = 8;
-const LINGER_NS_MAX: i64 = 600 * event::SECOND_NS;
+const LINGER_NS_MAX: i64 = 600 * SECOND_NS;
 
 impl Windows {
     /// Gives the rules meaning. `metas` are those of the detection rules, for their titles. A rule that cannot be given meaning is
@@ -109,23 +102,32 @@ impl Windows {
             specs: Vec::new(),
             groups: Vec::new(),
             free: Vec::new(),
+            index: AHashMap::new(),
             listeners: AHashMap::new(),
             due: BTreeMap::new(),
             clock: Clock::default(),
+            names: Names::default(),
+            lanes: Lanes::default(),
+            owners: AHashMap::new(),
             serial: 0,
             entries: 0,
+            weighed: 0,
             counters: Counters::default(),
             limits,
+            seen: Seen::default(),
+            keys: Vec::new(),
+            notes: Vec::new(),
         };
         let mut errors = Vec::new();
+        let mut listeners: AHashMap<String, Vec<(u32, u32)>> = AHashMap::new();
         let titles: AHashMap<&str, &str> =
             metas.iter().chain(rules.iter().map(|r| &r.meta)).map(|m| (m.id.as_str(), m.title.as_str())).collect();
         for rule in rules {
             match Spec::new(rule, &titles, &limits) {
                 Ok(spec) => {
-                    let at = windows.specs.len();
+                    let at = windows.specs.len() as u32;
                     for (slot, reference) in spec.rule.rules.iter().enumerate().take(32) {
-                        let listening = windows.listeners.entry(reference.id.clone()).or_default();
+                        let listening = listeners.entry(reference.id.clone()).or_default();
                         match listening.iter_mut().find(|(spec, _)| *spec == at) {
                             Some((_, slots)) => *slots |= 1 << slot,
                             None => listening.push((at, 1 << slot)),
@@ -138,19 +140,24 @@ impl Windows {
                 }
             }
         }
+        windows.listeners = listeners.into_iter().map(|(id, l)| (id, l.into())).collect();
         (windows, errors)
     }
 
     /// An event of a source was received: event time moves on, whether it matches anything or not.
     pub fn saw(&mut self, event: &Event, now: Timestamp) {
-        let time = event.time.ns().min(now.ns().saturating_add(self.ahead_ns()));
+        let (time, _) = Clock::right(event.time.ns(), skew_of(event), now.ns(), self.ahead_ns());
         self.clock.saw(event.id.agent, time, now.ns());
     }
 
     /// Takes findings in and appends those of the correlations, those over correlations included. `now` is the time of
     /// arrival and never goes back; call it with no findings to let windows close.
     pub fn correlate(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
-        self.close_due(now.ns(), findings);
+        if self.names.wants_sweep() || self.lanes.wants_sweep() {
+            self.sweep();
+        }
+        let mark = self.clock.mark(now.ns(), self.lateness_ns());
+        self.close_due(mark, now.ns(), findings);
         let mut at = 0;
         while at < findings.len() {
             self.take(at, now.ns(), findings);
@@ -160,15 +167,22 @@ impl Windows {
 
     /// Closes everything, as at the end of a file.
     pub fn finish(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
-        let mut order: Vec<(u64, usize)> = self.groups.iter().enumerate().filter_map(|(n, g)| Some((g.as_ref()?.serial, n))).collect();
-        order.sort_unstable();
         let mut fed = findings.len();
-        for (_, at) in order {
-            self.close_group(at, i64::MAX, i64::MAX, findings);
-        }
-        while fed < findings.len() {
-            self.take(fed, now.ns(), findings);
-            fed += 1;
+        // A finding of one round opens groups that the next one closes; a chain is only so long.
+        for _ in 0..=self.specs.len() {
+            let mut order: Vec<(u64, u32)> =
+                self.groups.iter().enumerate().filter_map(|(n, g)| Some((g.as_ref()?.serial, n as u32))).collect();
+            order.sort_unstable();
+            for (_, at) in order {
+                self.look(at, i64::MAX, i64::MAX, findings);
+            }
+            if fed == findings.len() {
+                break;
+            }
+            while fed < findings.len() {
+                self.take(fed, now.ns(), findings);
+                fed += 1;
+            }
         }
     }
 
@@ -183,444 +197,412 @@ impl Windows {
         self.specs.is_empty()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.groups.clear();
-        self.free.clear();
-        self.due.clear();
-        self.entries = 0;
-        self.specs.iter_mut().for_each(|s| s.groups.clear());
+    pub(crate) fn ahead_ns(&self) -> i64 {
+        i64::from(self.limits.ahead_s) * SECOND_NS
     }
-
-    fn ahead_ns(&self) -> i64 {
-        i64::from(self.limits.ahead_s) * event::SECOND_NS
-    }
-    fn lateness_ns(&self) -> i64 {
-        i64::from(self.limits.lateness_s) * event::SECOND_NS
+    pub(crate) fn lateness_ns(&self) -> i64 {
+        i64::from(self.limits.lateness_s) * SECOND_NS
     }
 
     /// Feeds `findings[at]` to every rule that listens. A correlation's retelling feeds nobody: it is no new fact.
     fn take(&mut self, at: usize, now: i64, findings: &mut Vec<Finding>) {
         let Some(finding) = findings.get(at) else { return };
-        let retold = finding.span.is_some() && finding.reasons.iter().any(|r| r.args.iter().any(|(n, _)| n == "again"));
-        let Some(listening) = self.listeners.get(&finding.rule.id).filter(|_| !retold) else { return };
-        for (spec, slots) in listening.clone() {
-            let Some(finding) = findings.get(at) else { return };
-            if let Some(told) = self.enter(spec, slots, finding, now) {
-                findings.push(told);
-            }
+        let Some(listening) = self.listeners.get(&finding.rule.id) else { return };
+        if finding.span.is_some() && finding.reasons.iter().any(|r| r.args.iter().any(|(n, _)| n == "again")) {
+            return;
         }
+        let listening = Arc::clone(listening);
+        let mut told = Vec::new();
+        self.see(finding, now);
+        for (spec, slots) in listening.iter() {
+            self.enter(*spec, *slots, finding, now, &mut told);
+        }
+        findings.append(&mut told);
     }
 
-    fn enter(&mut self, spec_at: usize, slots: u32, finding: &Finding, now: i64) -> Option<Finding> {
-        let (ahead_ns, lateness) = (self.ahead_ns(), self.lateness_ns());
-        let spec = self.specs.get_mut(spec_at)?;
+    /// Reads once what all rules need.
+    fn see(&mut self, finding: &Finding, now: i64) {
+        let event = finding.event.as_deref();
+        // A correlation's own finding was put right when its entries were taken in.
+        let skew = event.filter(|_| finding.span.is_none()).and_then(skew_of);
+        let (time, back) = Clock::right(finding.time.ns(), skew, now, self.ahead_ns());
+        self.counters.clock_ahead += u64::from(back > 0);
+        let id = event.map(|e| e.id).or_else(|| finding.evidence.last().map(|e| e.id)).unwrap_or(EventId::NONE);
+        self.seen.gather(finding, &mut self.names);
+        self.seen.time = time;
+        self.seen.back = back;
+        self.seen.lane = self.lanes.intern(id);
+        self.seen.seq = id.seq;
+        self.seen.weight = finding.count.max(1);
+    }
+
+    fn enter(&mut self, spec_at: u32, slots: u32, finding: &Finding, now: i64, told: &mut Vec<Finding>) {
+        let Some(spec) = self.specs.get(spec_at as usize) else { return };
         let slot = slots.trailing_zeros() as usize;
-        let mut values = Vec::with_capacity(spec.rule.group_by.len());
-        let mut key = String::new();
-        for part in &spec.rule.group_by {
-            let Some(value) = first_value(part, slot, finding) else {
-                self.counters.ungrouped += 1;
-                return None;
-            };
-            let text = value.to_text();
-            let text = cut(&text);
-            key.push_str(&text.len().to_string());
-            key.push(':');
-            key.push_str(text);
-            values.push(match value {
-                Value::Text(_) | Value::List(_) | Value::Bytes(_) => Value::text(text),
-                other => other.clone(),
-            });
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        let mut samples = Vec::new();
+        if group_keys(&spec.rule, slot, finding, &mut self.names, &mut keys) {
+            let input = &mut Input { rule: &spec.rule, slot, slots, finding, names: &mut self.names };
+            spec.kind.read(input, &mut samples);
         }
-        let Some(samples) = spec.kind.samples(&spec.rule, slot, finding) else {
+        if samples.is_empty() {
             self.counters.ungrouped += 1;
-            return None;
-        };
-        let stated = finding.time.ns();
-        let time = stated.min(now.saturating_add(ahead_ns));
-        let ahead = if time < stated { stated.saturating_sub(now) } else { 0 };
-        if ahead > 0 {
-            self.counters.clock_ahead += 1;
-        }
-        let id = finding.event.as_ref().map(|e| e.id).or_else(|| finding.evidence.last().map(|e| e.id)).unwrap_or(EventId::NONE);
-        let timespan = spec.rule.timespan_ns;
-        let group_at = match spec.groups.get(key.as_str()) {
-            Some(at) => *at,
-            None => {
-                self.make_room(spec_at);
-                self.open(spec_at, key.into(), values, time.saturating_add(timespan))
+        } else {
+            let rule = self.specs.get(spec_at as usize).map(|s| s.judged);
+            for key in &keys {
+                match rule {
+                    Some(Judged::Memory) => self.put_aside(spec_at, *key, &samples, now),
+                    _ => told.extend(self.put(spec_at, *key, &samples, finding, now)),
+                }
             }
-        };
-        let (spec, group) = (self.specs.get(spec_at)?, self.groups.get_mut(group_at)?.as_mut()?);
-        group.arrival = group.arrival.max(now);
-        let at = group.episode_for(time, timespan);
-        let mut news = false;
-        for n in 0..samples.len().max(1) {
-            let sample = samples.get(n);
-            let value = sample.map_or(u64::from(slots), |s| crate::bytes::fnv(s.as_bytes()));
-            let Some(place) = group.ring.insert(Entry { time, id, slots, value, previous: i64::MIN }, timespan) else {
-                self.counters.duplicates += 1;
-                continue;
-            };
-            self.entries += 1;
-            self.counters.entries += 1;
-            let steps = spec.rule.rules.len();
-            let measured = spec.kind.measure(Measured { ring: &group.ring, at: place, timespan, steps, folded: &group.folded });
-            let episode = group.episodes.get_mut(at)?;
-            episode.add(Evidence { id, time: Timestamp::from_ns(time) }, finding, sample, ahead, !news);
-            episode.peak = episode.peak.max(measured);
-            news = true;
         }
-        if !news {
-            return None;
-        }
-        let episode = group.episodes.get_mut(at)?;
-        let telling = match spec.threshold {
-            Some(threshold) if episode.peak >= threshold => !episode.told() || episode.worth_retelling(),
-            _ => false,
-        };
-        let told = telling.then(|| {
-            let told = spec.tell(group, at, finding.event.clone());
-            if told.1 {
-                self.counters.retold += 1
-            } else {
-                self.counters.told += 1
-            }
-            told.0
-        });
-        let dropped = group.thin(spec, timespan, lateness);
-        self.entries -= dropped.0 + dropped.1;
-        self.counters.evicted_entries += dropped.1 as u64;
-        told
+        drop(samples);
+        self.keys = keys;
     }
 
-    fn open(&mut self, spec: usize, key: Box<str>, values: Vec<Value>, due: i64) -> usize {
+    /// The group of a key, opened where there is none.
+    fn group_of(&mut self, spec: u32, key: [u32; KEY_PARTS], due: i64) -> u32 {
+        if let Some(at) = self.index.get(&(spec, key)) {
+            return *at;
+        }
+        self.make_room();
         self.serial += 1;
         let group = Group {
             spec,
+            owner: self.seen.lane,
             serial: self.serial,
-            key: key.clone(),
-            values,
-            ring: Ring::default(),
-            folded: Vec::new(),
-            episodes: Vec::new(),
+            key,
+            due: second_after(due),
             arrival: i64::MIN,
+            ring: Ring::default(),
+            episodes: Vec::new(),
+            importance: 0,
             crowded: 0,
+            more: None,
         };
-        self.place(group, due, key)
+        self.place(Box::new(group))
     }
 
-    pub(crate) fn place(&mut self, group: Group, due: i64, key: Box<str>) -> usize {
-        let (spec, serial) = (group.spec, group.serial);
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.groups[at] = Some(group);
-                at
-            }
-            None => {
-                self.groups.push(Some(group));
-                self.groups.len() - 1
-            }
-        };
-        self.due.insert((due, serial), at);
-        if let Some(spec) = self.specs.get_mut(spec) {
-            spec.groups.insert(key, at);
+    /// An entry for a window: put in its place, measured, told if that makes the difference.
+    fn put(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &[Sample<'_>], finding: &Finding, now: i64) -> Option<Finding> {
+        let lateness = self.lateness_ns();
+        let timespan = self.specs.get(spec_at as usize)?.rule.timespan_ns;
+        let settles = self.specs.get(spec_at as usize)?.judged == Judged::Settled;
+        let time = self.seen.time;
+        let due = if settles { time } else { time.saturating_add(timespan) };
+        let group_at = self.group_of(spec_at, key, due);
+        let (spec, group) = (self.specs.get_mut(spec_at as usize)?, self.groups.get_mut(group_at as usize)?.as_mut()?);
+        group.arrival = group.arrival.max(now);
+        group.importance = group.importance.max(self.seen.importance);
+        let before = group.ring.len();
+        // An event whose time had to be put right may have been here under another time.
+        if self.seen.back > 0 && group.ring.has(self.seen.lane, self.seen.seq) {
+            self.counters.duplicates += 1;
+            return None;
         }
-        at
-    }
-
-    fn remove(&mut self, at: usize) {
-        let Some(group) = self.groups.get_mut(at).and_then(Option::take) else { return };
-        self.entries -= group.ring.len();
-        if let Some(spec) = self.specs.get_mut(group.spec) {
-            spec.groups.remove(&group.key);
-        }
-        self.free.push(at);
-    }
-
-    /// Lets groups go where a limit is reached: those that have come least far, then those quiet longest.
-    fn make_room(&mut self, spec: usize) {
-        let full = self.specs.get(spec).is_some_and(|s| s.groups.len() >= self.limits.groups_max);
-        let victim = if full {
-            spec
-        } else if self.entries >= self.limits.entries_total_max {
-            let mut held = vec![0usize; self.specs.len()];
-            for group in self.groups.iter().flatten() {
-                held[group.spec] += group.ring.len();
+        let at = group.episode_for(time, timespan, &self.lanes);
+        let mut news = false;
+        for sample in samples {
+            let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
+            let Some(place) = group.ring.insert(entry, &self.lanes) else {
+                self.counters.duplicates += 1;
+                continue;
+            };
+            self.counters.entries += 1;
+            let measured = if settles {
+                if group.more.as_ref().and_then(|m| m.settled).is_some_and(|settled| time <= settled) {
+                    self.counters.too_late += 1;
+                    group.forget_running();
+                }
+                None
+            } else {
+                group.measure(spec, place, &mut self.notes)
+            };
+            let episode = group.episodes.get_mut(at)?;
+            episode.add(time, &self.seen, !news);
+            news = true;
+            if let Some(measured) = measured.filter(|m| *m > episode.peak) {
+                episode.peak = measured;
+                if !self.notes.is_empty() {
+                    episode.more().notes.clone_from(&self.notes);
+                }
             }
-            held.iter().enumerate().max_by_key(|(n, held)| (**held, usize::MAX - n)).map_or(spec, |(n, _)| n)
-        } else {
+            if let Some(label) = sample.label.as_deref().filter(|_| episode.wants_samples())
+                && let Some(name) = self.names.intern(label)
+            {
+                keep_tag(&mut episode.tags, tag(SAMPLE, name));
+            }
+        }
+        let mut told = None;
+        if news && spec.rising && !settles {
+            let episode = group.episodes.get_mut(at)?;
+            if spec.holds(episode.peak) && worth_telling(episode) {
+                told = spec.tell(group, at, finding.event.clone(), &self.names, &self.lanes);
+            }
+        }
+        let dropped = group.thin(spec, lateness, &self.lanes);
+        self.counters.evicted_entries += dropped as u64;
+        self.entries = (self.entries + group.ring.len()).saturating_sub(before);
+        if settles {
+            let (serial, old) = (group.serial, group.due);
+            let second = second_after(time);
+            if second < old {
+                group.due = second;
+                self.due.entry(second).or_default().push((group_at, serial));
+            }
+        }
+        told.map(|told| self.count_told(told))
+    }
+
+    /// An entry for a memory: waits until its time is complete.
+    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &[Sample<'_>], now: i64) {
+        let time = self.seen.time;
+        let group_at = self.group_of(spec_at, key, time);
+        let (Some(spec), Some(Some(group))) = (self.specs.get_mut(spec_at as usize), self.groups.get_mut(group_at as usize)) else {
             return;
         };
-        let mut ranked: Vec<(u64, i64, u64, usize)> = self
-            .groups
-            .iter()
-            .enumerate()
-            .filter_map(|(n, g)| Some((n, g.as_ref().filter(|g| g.spec == victim)?)))
-            .map(|(n, g)| {
-                let peak = g.episodes.iter().map(|e| e.peak).max().unwrap_or(0);
-                let last = g.episodes.iter().map(|e| e.last).max().unwrap_or(i64::MIN);
-                (peak, last, g.serial, n)
-            })
-            .collect();
-        let count = (ranked.len() / 16).max(1).min(ranked.len());
-        if count < ranked.len() {
-            ranked.select_nth_unstable(count);
+        group.arrival = group.arrival.max(now);
+        group.importance = group.importance.max(self.seen.importance);
+        let more = group.more.get_or_insert_default();
+        if more.memory.is_none() {
+            more.memory = spec.kind.memory(&spec.rule);
         }
-        ranked.truncate(count);
-        for (_, _, _, at) in ranked {
-            self.remove(at);
-            self.counters.evicted_groups += 1;
-        }
-    }
-
-    fn close_due(&mut self, now: i64, findings: &mut Vec<Finding>) {
-        let mark = self.clock.mark(now, self.lateness_ns());
-        while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 < mark) {
-            let (due_serial, at) = (entry.key().1, *entry.get());
-            entry.remove();
-            if self.groups.get(at).and_then(Option::as_ref).is_none_or(|g| g.serial != due_serial) {
+        let tags: Box<[u32]> = self.seen.tags.as_slice().into();
+        for sample in samples {
+            let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
+            let order = |e: &Entry| (e.time, self.lanes.id(e.lane, e.seq), e.mark, e.value);
+            let wanted = order(&entry);
+            let at = more.pending.partition_point(|p| order(&p.entry) < wanted);
+            let again = self.seen.back > 0 && more.pending.iter().any(|p| (p.entry.lane, p.entry.seq) == (entry.lane, entry.seq));
+            if again || more.pending.get(at).is_some_and(|p| p.entry == entry) {
+                self.counters.duplicates += 1;
                 continue;
             }
-            self.close_group(at, mark, now, findings);
+            self.counters.entries += 1;
+            self.entries += 1;
+            self.counters.too_late += u64::from(more.settled.is_some_and(|settled| time < settled));
+            let label = sample.label.as_deref().and_then(|l| self.names.intern(l)).unwrap_or(NO_NAME);
+            more.pending.insert(at, Pending { entry, tags: tags.clone(), label });
+        }
+        let (serial, old) = (group.serial, group.due);
+        // Past the limit the oldest is handed over early.
+        let crowded = more.pending.len() > spec.entries_max;
+        let second = if crowded { i64::MIN } else { second_after(time) };
+        if second < old {
+            group.due = second;
+            self.due.entry(second).or_default().push((group_at, serial));
         }
     }
 
-    /// Closes the episodes of a group that no event can join any more; removes the group if none is left. `mark` is how far
-    /// event time has come. An event from a backlog is far behind the mark, so an episode also stays open for its timespan
-    /// of arrival time: what was delayed gets as much patience as its window is long.
-    fn close_group(&mut self, at: usize, mark: i64, now: i64, findings: &mut Vec<Finding>) {
+    fn count_told(&mut self, (finding, again): (Finding, bool)) -> Finding {
+        if again {
+            self.counters.retold += 1;
+        } else {
+            self.counters.told += 1;
+        }
+        finding
+    }
+
+    fn close_due(&mut self, mark: i64, now: i64, findings: &mut Vec<Finding>) {
+        while let Some(entry) = self.due.first_entry().filter(|e| e.key().saturating_mul(SECOND_NS) <= mark) {
+            let second = *entry.key();
+            let mut all = entry.remove();
+            all.sort_unstable_by_key(|(_, serial)| *serial);
+            for (at, serial) in all {
+                let stands = |g: &Group| g.serial == serial && g.due == second;
+                if self.groups.get(at as usize).and_then(Option::as_ref).is_some_and(|g| stands(g)) {
+                    self.look(at, mark, now, findings);
+                }
+            }
+        }
+    }
+
+    /// Looks at a group: judges what waited for the watermark, closes episodes that no event can join any more, removes the group
+    /// if nothing is left. `mark` is how far event time has come. An event from a backlog is far behind the mark, so an episode
+    /// also stays open for its timespan of arrival time: what was delayed gets as much patience as its window is long.
+    pub(crate) fn look(&mut self, at: u32, mark: i64, now: i64, findings: &mut Vec<Finding>) {
+        let Some(Some(group)) = self.groups.get(at as usize) else { return };
+        let spec_at = group.spec as usize;
+        let next = match self.specs.get(spec_at).map(|s| s.judged) {
+            Some(Judged::Memory) => self.look_back(at, mark, findings),
+            Some(_) => {
+                self.settle(at, mark, findings);
+                self.close(at, mark, now, findings)
+            }
+            None => None,
+        };
+        let Some(next) = next else { return self.remove(at) };
+        let Some(Some(group)) = self.groups.get_mut(at as usize) else { return };
+        // Never at once again: at the earliest with the next second.
+        let second = second_after(next).max(mark.div_euclid(SECOND_NS).saturating_add(1));
+        group.due = second;
+        let serial = group.serial;
+        self.due.entry(second).or_default().push((at, serial));
+    }
+
+    /// Judges the windows whose end the watermark has passed, in order.
+    fn settle(&mut self, at: u32, mark: i64, findings: &mut Vec<Finding>) {
+        let Some(Some(group)) = self.groups.get_mut(at as usize) else { return };
+        let Some(spec) = self.specs.get_mut(group.spec as usize).filter(|s| s.judged == Judged::Settled) else { return };
+        let mut told = Vec::new();
+        while let Some((time, measured)) = group.next_settled(spec, mark) {
+            let Some(measured) = measured.filter(|m| spec.holds(*m)) else { continue };
+            let Some(n) = group.episodes.iter().position(|e| e.first <= time && time <= e.last) else { continue };
+            let Some(episode) = group.episodes.get_mut(n) else { continue };
+            let falling = spec.rule.condition.iter().all(|b| matches!(b.operator, rule::Operator::Lt | rule::Operator::Lte));
+            if !episode.reached || (falling && measured < episode.peak) || (!falling && measured > episode.peak) {
+                episode.peak = measured;
+            }
+            episode.reached = true;
+            if worth_telling(episode) {
+                told.extend(spec.tell(group, n, None, &self.names, &self.lanes));
+            }
+        }
+        for one in told {
+            let finding = self.count_told(one);
+            findings.push(finding);
+        }
+    }
+
+    /// Closes episodes; answers when to look again, `None` if the group is done.
+    fn close(&mut self, at: u32, mark: i64, now: i64, findings: &mut Vec<Finding>) -> Option<i64> {
         let lateness = self.lateness_ns();
-        let Some(group) = self.groups.get_mut(at).and_then(Option::as_mut) else { return };
-        let Some(spec) = self.specs.get(group.spec) else { return };
+        let mut told = Vec::new();
+        let group = self.groups.get_mut(at as usize)?.as_mut()?;
+        let spec = self.specs.get_mut(group.spec as usize)?;
         let timespan = spec.rule.timespan_ns;
+        let settles = spec.judged == Judged::Settled;
         let patience = timespan.min(LINGER_NS_MAX).saturating_add(lateness);
         let lingering = group.arrival.saturating_add(patience) >= now;
+        let before = group.ring.len();
         let mut n = 0;
         while let Some(episode) = group.episodes.get(n) {
             if lingering || episode.last.saturating_add(timespan) >= mark {
                 n += 1;
                 continue;
             }
-            let holds = match spec.threshold {
-                Some(threshold) => episode.peak >= threshold,
-                None => spec.rule.condition.iter().all(|b| b.holds(episode.peak as f64)),
-            };
-            if holds && episode.total > episode.told_total {
-                let told = spec.tell(group, n, None);
-                if told.1 {
-                    self.counters.retold += 1
-                } else {
-                    self.counters.told += 1
-                }
-                findings.push(told.0);
+            let holds = if settles { episode.reached } else { spec.holds(episode.peak) };
+            if holds && episode.told().is_none_or(|t| episode.total > t.total || episode.peak != t.peak) {
+                told.extend(spec.tell(group, n, None, &self.names, &self.lanes));
             }
             let closed = group.episodes.remove(n);
             let (from, to) = (group.ring.lower(closed.first), group.ring.upper(closed.last));
-            self.entries -= to - from;
             group.ring.entries.drain(from..to);
+            group.forget_running();
         }
-        if group.episodes.is_empty() {
-            self.remove(at);
-            return;
+        self.entries = (self.entries + group.ring.len()).saturating_sub(before);
+        let next = group.episodes.iter().map(|e| e.last).min().map(|last| last.saturating_add(timespan));
+        let next = next.map(|next| {
+            let wait = group.arrival.saturating_add(patience).saturating_sub(now);
+            let next = if lingering && mark != i64::MAX { next.max(mark.saturating_add(wait)) } else { next };
+            // What waits for the watermark is looked at as soon as that has passed.
+            if settles { group.unsettled().map_or(next, |u| u.min(next)) } else { next }
+        });
+        for one in told {
+            let finding = self.count_told(one);
+            findings.push(finding);
         }
-        let next = group.episodes.iter().map(|e| e.last).min().unwrap_or(mark).saturating_add(timespan);
-        let next = if lingering {
-            next.max(mark.saturating_add(group.arrival.saturating_add(patience).saturating_sub(now)).saturating_add(1))
-        } else {
-            next
-        };
-        let serial = group.serial;
-        self.due.insert((next.max(mark), serial), at);
+        next
+    }
+
+    /// Hands a memory what is complete by now; answers when to look again, `None` if there is nothing worth keeping.
+    fn look_back(&mut self, at: u32, mark: i64, findings: &mut Vec<Finding>) -> Option<i64> {
+        let group = self.groups.get_mut(at as usize)?.as_mut()?;
+        let spec = self.specs.get(group.spec as usize)?;
+        let More { memory, pending, gate, settled, bytes, .. } = group.more.as_deref_mut()?;
+        let memory = memory.as_mut()?;
+        let mut hits: Vec<Hit> = Vec::new();
+        while pending.len() > spec.entries_max || pending.front().is_some_and(|p| p.entry.time < mark) {
+            let Some(one) = pending.pop_front() else { break };
+            self.entries = self.entries.saturating_sub(1);
+            // Silence that ended before this entry is noticed before it.
+            memory.pass(one.entry.time.min(mark), &mut hits);
+            memory.settle(&one, &mut hits);
+            *settled = Some(settled.map_or(one.entry.time, |s| s.max(one.entry.time)));
+        }
+        // At the end of a file time stands still: nobody is silent because the file is over.
+        if mark != i64::MAX {
+            memory.pass(mark, &mut hits);
+        }
+        let mut told = Vec::new();
+        hits.into_iter().for_each(|hit| gate.take(hit, &mut told));
+        gate.pass(mark, &mut told);
+        self.counters.evicted_entries += memory.take_forgotten();
+        let weight = memory.bytes();
+        self.weighed = (self.weighed + weight).saturating_sub(*bytes);
+        *bytes = weight;
+        let idle = pending.is_empty() && gate.held.is_none() && memory.expires() < mark;
+        let next = [pending.front().map(|p| p.entry.time), memory.due(), gate.due(), Some(memory.expires())].into_iter().flatten().min();
+        let key = group.key;
+        for (hit, again) in told {
+            if again {
+                self.counters.retold += 1;
+            } else {
+                self.counters.told += 1;
+            }
+            findings.push(spec.tell_hit(&key, &hit, again, &self.names, &self.lanes));
+        }
+        if idle { None } else { next }
     }
 }
 
-impl Spec {
-    fn new(rule: &Correlation, titles: &AHashMap<&str, &str>, limits: &Limits) -> Result<Self, kind::Refusal> {
-        let Some(kind) = kind::find(&rule.kind) else {
-            let known: Vec<&str> = kind::KINDS.iter().map(|k| k.word()).collect();
-            return Err((format!("correlation type '{}' is not known here", rule.kind), format!("one of {}", known.join(", "))));
-        };
-        kind.check(rule)?;
-        if rule.timespan_ns <= 0 {
-            return Err(("a timespan of nothing".into(), "write e.g. `timespan: 5m`".into()));
-        }
-        let threshold = match rule.condition.as_slice() {
-            [] => kind.default_threshold(rule),
-            bounds => bounds
-                .iter()
-                .map(|b| match b.operator {
-                    Operator::Gte => Some(b.value.ceil().max(1.0) as u64),
-                    Operator::Gt => Some(b.value.floor().max(0.0) as u64 + 1),
-                    Operator::Lt | Operator::Lte | Operator::Eq | Operator::Neq => None,
-                })
-                .collect::<Option<Vec<u64>>>()
-                .and_then(|all| all.into_iter().max()),
-        };
-        if threshold.is_some_and(|t| t > 1_000_000) {
-            return Err(("a threshold above 1000000".into(), "count over a shorter timespan".into()));
-        }
-        let mut meta = RuleMeta::clone(&rule.meta);
-        if meta.group_by.is_empty() {
-            meta.group_by = rule.group_by.iter().map(|k| k.name.clone()).collect();
-        }
-        let named = |keys: &[GroupKey]| keys.iter().map(|k| Name::from(k.name.as_str())).collect();
-        Ok(Self {
-            kind,
-            meta: Arc::new(meta),
-            titles: rule.rules.iter().map(|r| titles.get(r.id.as_str()).map_or_else(|| r.id.clone(), |t| (*t).to_owned())).collect(),
-            facts: named(&rule.group_by),
-            counted: named(&rule.fields),
-            threshold,
-            entries_max: limits.entries_max.max(threshold.unwrap_or(0) as usize * 2),
-            rule: rule.clone(),
-            groups: AHashMap::new(),
-        })
-    }
+/// Told for the first time, or again because it has doubled or gone on for long.
+fn worth_telling(episode: &crate::episode::Episode) -> bool {
+    let Some(told) = episode.told() else { return true };
+    (told.peak > 0.0 && episode.peak >= told.peak * 2.0)
+        || episode.total >= told.total.saturating_mul(2)
+        || episode.last.saturating_sub(told.last) >= REFRESH_S * SECOND_NS
+}
 
-    /// Text that changes when saved groups would no longer mean the same.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let r = &self.rule;
-        crate::bytes::fnv(
-            format!("{} {:?} {} {:?} {:?} {:?}", r.kind, r.rules, r.timespan_ns, r.group_by, r.condition, r.fields).as_bytes(),
-        )
-    }
-
-    /// Makes the finding of an episode; true if the episode was told before.
-    fn tell(&self, group: &mut Group, at: usize, event: Option<Arc<Event>>) -> (Finding, bool) {
-        let episode = &mut group.episodes[at];
-        let again = episode.told();
-        let mut reason = self.kind.reason(&self.rule, &self.titles, episode.peak, self.threshold.unwrap_or(0));
-        if again {
-            reason = reason.arg("again", true);
+/// The keys of the groups a finding belongs to: none where a field is missing; several where the first field with a list has
+/// several elements (a correlation's finding that names many hosts belongs to each of them).
+fn group_keys(rule: &Correlation, slot: usize, finding: &Finding, names: &mut Names, keys: &mut Vec<[u32; KEY_PARTS]>) -> bool {
+    keys.push([NO_NAME; KEY_PARTS]);
+    let mut rest = String::new();
+    for (n, part) in rule.group_by.iter().enumerate() {
+        let Some(value) = first_value(part, slot, finding) else { return false };
+        if rule.group_by.len() > KEY_PARTS && n + 1 >= KEY_PARTS {
+            if n + 1 > KEY_PARTS {
+                rest.push('\u{1f}');
+            }
+            rest.push_str(&value.to_text());
+            continue;
         }
-        let mut reasons = vec![reason];
-        if episode.ahead > 0 {
-            reasons.push(Reason::new("clock_ahead").arg("seconds", episode.ahead / event::SECOND_NS));
-        }
-        let mut facts = event::Fields::new();
-        for (name, value) in self.facts.iter().zip(&group.values) {
-            facts.set(name.clone(), value.clone());
-        }
-        facts.set(field::FACT_COUNT, episode.peak);
-        let mut some = |name: Name, values: Vec<Value>| {
-            if facts.get_name(&name).is_none() && !values.is_empty() {
-                match <[Value; 1]>::try_from(values) {
-                    Ok([one]) => facts.set(name, one),
-                    Err(many) => facts.set(name, many),
+        if let (Value::List(list), [only]) = (value, keys.as_slice()) {
+            let only = *only;
+            keys.clear();
+            for element in list.iter().take(crate::episode::PARTIES_MAX).filter(|v| !matches!(v, Value::Null)) {
+                let Some(name) = names.intern(element) else { return false };
+                let mut key = only;
+                if let Some(place) = key.get_mut(n) {
+                    *place = name;
+                }
+                if !keys.contains(&key) {
+                    keys.push(key);
                 }
             }
-        };
-        for (n, party) in PARTIES.iter().enumerate() {
-            let shape = |t: &str| match party.shape() {
-                event::Shape::Ip => t.parse().map_or_else(|_| Value::text(t), Value::Ip),
-                _ => Value::text(t),
-            };
-            some((*party).into(), episode.parties.iter().filter(|(k, _)| usize::from(*k) == n).map(|(_, t)| shape(t)).collect());
+            if keys.is_empty() {
+                return false;
+            }
+            continue;
         }
-        for (n, name) in [field::UNIT_ID, field::UNIT_NAME, field::UNIT_SECTOR].into_iter().enumerate() {
-            some(name.into(), episode.units.iter().map(|u| Value::text(&u[n])).collect());
-        }
-        let samples: Vec<Value> = episode.samples.iter().map(|s| Value::text(s)).collect();
-        if let [counted] = self.counted.as_slice() {
-            some(counted.clone(), samples.clone());
-        }
-        if !samples.is_empty() {
-            facts.set(field::FACT_VALUES, samples);
-        }
-        let mut evidence = episode.oldest.clone();
-        let (from, to) = (group.ring.lower(episode.first), group.ring.upper(episode.last));
-        let newest = group.ring.entries.range(from..to).rev().map(|e| Evidence { id: e.id, time: Timestamp::from_ns(e.time) });
-        let last = evidence.last().map(|e| (e.time, e.id));
-        let mut newer: Vec<Evidence> =
-            newest.take_while(|e| last.is_none_or(|l| (e.time, e.id) > l)).take(event::EVIDENCE_MAX - OLDEST_MAX).collect();
-        newer.reverse();
-        newer.dedup();
-        evidence.extend(newer);
-        let time = event.as_ref().map_or(episode.last, |e| e.time.ns().min(episode.last));
-        let finding = Finding {
-            rule: Arc::clone(&self.meta),
-            time: Timestamp::from_ns(time),
-            event,
-            facts,
-            span: Some(Span { from: Timestamp::from_ns(episode.first), to: Timestamp::from_ns(episode.last) }),
-            matches: Vec::new(),
-            reasons,
-            evidence,
-            count: episode.weight - episode.told_weight,
-        };
-        episode.told_total = episode.total;
-        episode.told_weight = episode.weight;
-        episode.told_peak = episode.peak;
-        episode.told_last = episode.last;
-        (finding, again)
+        let Some(name) = names.intern(value) else { return false };
+        keys.iter_mut().filter_map(|k| k.get_mut(n)).for_each(|place| *place = name);
     }
+    if !rest.is_empty() {
+        let Some(name) = names.intern_text(&rest) else { return false };
+        keys.iter_mut().filter_map(|k| k.last_mut()).for_each(|place| *place = name);
+    }
+    true
 }
 
-impl Episode {
-    fn worth_retelling(&self) -> bool {
-        self.peak >= self.told_peak.saturating_mul(2)
-            || self.total >= self.told_total.saturating_mul(2)
-            || self.last.saturating_sub(self.told_last) >= REFRESH_S * event::SECOND_NS
-    }
+/// By how much the collector knows the event's clock to be off, in milliseconds.
+fn skew_of(event: &Event) -> Option<i64> {
+    event.get(field::CLOCK_SKEW_MS).and_then(Value::as_int)
 }
 
-impl Group {
-    /// The episode a new entry belongs to; it may make two into one. Past `EPISODES_MAX` the oldest is forgotten untold.
-    fn episode_for(&mut self, time: i64, timespan: i64) -> usize {
-        let near = |e: &Episode| time >= e.first.saturating_sub(timespan) && time <= e.last.saturating_add(timespan);
-        if let Some(at) = self.episodes.iter().position(near) {
-            while let Some(other) = self.episodes.iter().skip(at + 1).position(near) {
-                let other = self.episodes.remove(at + 1 + other);
-                self.episodes[at].merge(other);
-            }
-            return at;
-        }
-        if self.episodes.len() >= EPISODES_MAX {
-            self.episodes.remove(0);
-        }
-        let at = self.episodes.partition_point(|e| e.first < time);
-        self.episodes.insert(at, Episode::new(time));
-        at
-    }
-
-    /// Lets entries go: those no window can hold any more, and those past the limit. Returns how many of each.
-    fn thin(&mut self, spec: &Spec, timespan: i64, lateness: i64) -> (usize, usize) {
-        let late = lateness.saturating_add(LAG_NS).saturating_add(IDLE_NS);
-        let before = self.ring.len();
-        while let Some(front) = self.ring.entries.front() {
-            let of = self.episodes.iter().find(|e| e.first <= front.time && front.time <= e.last);
-            if of.is_some_and(|e| front.time >= e.last.saturating_sub(timespan).saturating_sub(late)) {
-                break;
-            }
-            self.ring.entries.pop_front();
-        }
-        let held = self.ring.len();
-        self.crowded += 1;
-        if held > spec.entries_max {
-            // A compaction passes over the whole ring, so at least a quarter of a ring must have come since the last one. If that
-            // is not so, three quarters of the ring are different values, which is past the threshold (see `entries_max`).
-            if spec.kind.counts_values() && self.crowded >= spec.entries_max / 4 {
-                self.crowded = 0;
-                let newest = self.ring.newest().map_or(i64::MIN, |e| e.time);
-                self.ring.compact(newest.saturating_sub(late));
-                // A fast flood of few values: exactness for what comes late gives way to remembering the others.
-                if self.ring.len() > spec.entries_max / 4 * 3 {
-                    self.ring.compact(newest);
-                }
-            }
-            while self.ring.len() > spec.entries_max {
-                let Some(gone) = self.ring.entries.pop_front() else { break };
-                if spec.kind.is_sequence() {
-                    kind::fold(&mut self.folded, spec.rule.rules.len(), &gone, timespan);
-                }
-            }
-        }
-        (before - held, held - self.ring.len())
-    }
-}
-
-/// The first present value of a key for the rule in `slot`; null counts as absent.
-pub(crate) fn first_value<'a>(key: &GroupKey, slot: usize, finding: &'a Finding) -> Option<&'a Value> {
-    key.names_for(slot).iter().find_map(|name| finding.get_name(name)).filter(|v| !matches!(v, Value::Null))
+/// The first whole second past a time.
+pub(crate) fn second_after(time: i64) -> i64 {
+    time.div_euclid(SECOND_NS).saturating_add(1)
 }

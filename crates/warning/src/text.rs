@@ -54,6 +54,84 @@ pub static REASONS: &[ReasonText] = &[
         zh: "{window_s} 秒内依次出现：{rules}",
     },
     ReasonText {
+        id: "sum_reached",
+        args: &["sum", "threshold", "window_s", "field"],
+        en: "{field} adds up to {sum} within {window_s} s (threshold {threshold})",
+        zh: "{window_s} 秒内 {field} 合计 {sum}（阈值 {threshold}）",
+    },
+    ReasonText {
+        id: "average_reached",
+        args: &["average", "threshold", "window_s", "field"],
+        en: "{field} is {average} on average within {window_s} s (threshold {threshold})",
+        zh: "{window_s} 秒内 {field} 平均为 {average}（阈值 {threshold}）",
+    },
+    ReasonText {
+        id: "percentile_reached",
+        args: &["percentile", "value", "threshold", "window_s", "field"],
+        en: "percentile {percentile} of {field} within {window_s} s is {value} (threshold {threshold})",
+        zh: "{window_s} 秒内 {field} 的第 {percentile} 百分位数为 {value}（阈值 {threshold}）",
+    },
+    ReasonText {
+        id: "share_reached",
+        args: &["percent", "threshold", "window_s", "field"],
+        en: "a value of {field} makes up {percent} % within {window_s} s (threshold {threshold} %)",
+        zh: "{window_s} 秒内 {field} 的某取值占比 {percent}%（阈值 {threshold}%）",
+    },
+    ReasonText {
+        id: "actor_reach",
+        args: &["count", "threshold", "across_count", "window_s", "field", "across"],
+        en: "reached {count} different {field} in {across_count} different {across} within {window_s} s (threshold {threshold})",
+        zh: "{window_s} 秒内波及 {count} 个不同的 {field}，涉及 {across_count} 个不同的 {across}（阈值 {threshold}）",
+    },
+    ReasonText {
+        id: "spread_reached",
+        args: &["count", "threshold", "patient_zero", "spreaders", "recent", "window_s"],
+        en: "spread to {count} hosts within {window_s} s (threshold {threshold}), first {patient_zero}; {spreaders} of them reached on, {recent} were reached in the newer half of the time",
+        zh: "{window_s} 秒内扩散至 {count} 台主机（阈值 {threshold}），源头 {patient_zero}；其中 {spreaders} 台继续向外扩散，后半段新增 {recent} 台",
+    },
+    ReasonText {
+        id: "stages_reached",
+        args: &["count", "threshold", "stages", "origin", "hosts", "window_s"],
+        en: "{count} attack stages from {origin} over {hosts} hosts within {window_s} s (threshold {threshold}): {stages}",
+        zh: "{window_s} 秒内源自 {origin} 的攻击历经 {count} 个阶段（阈值 {threshold}），涉及 {hosts} 台主机：{stages}",
+    },
+    ReasonText {
+        id: "stages_into_control",
+        args: &["count", "threshold", "stages", "origin", "hosts", "window_s"],
+        en: "{count} attack stages from {origin} over {hosts} hosts within {window_s} s (threshold {threshold}), from the office network into process control: {stages}",
+        zh: "{window_s} 秒内源自 {origin} 的攻击历经 {count} 个阶段（阈值 {threshold}），涉及 {hosts} 台主机，已由办公网进入生产控制：{stages}",
+    },
+    ReasonText {
+        id: "first_seen",
+        args: &["field", "known", "window_s", "values"],
+        en: "first seen here within {window_s} s: {field} {values} ({known} others are known)",
+        zh: "{window_s} 秒内首次出现：{field} {values}（已知其他取值 {known} 个）",
+    },
+    ReasonText {
+        id: "rare_value",
+        args: &["percent", "threshold", "field", "all", "window_s", "values"],
+        en: "rare here: {field} {values}, {percent} % of {all} within {window_s} s (threshold {threshold} %)",
+        zh: "罕见取值：{field} {values}，{window_s} 秒内 {all} 次中占 {percent}%（阈值 {threshold}%）",
+    },
+    ReasonText {
+        id: "above_baseline",
+        args: &["measured", "most", "periods", "one_in", "window_s", "field"],
+        en: "{field}: {measured} in one period of {window_s} s, more than in any of the last {periods} (at most {most}); by chance in at most one of {one_in}",
+        zh: "{field}：单个 {window_s} 秒周期内 {measured}，高于此前 {periods} 个周期的最大值 {most}；偶然发生的概率不超过 1/{one_in}",
+    },
+    ReasonText {
+        id: "member_silent",
+        args: &["silent", "members", "field", "window_s", "values"],
+        en: "{field} {values} has not been heard for {window_s} s; the rest of its {members} are heard",
+        zh: "{field} {values} 已 {window_s} 秒无数据；同一站点共 {members} 个，其余正常",
+    },
+    ReasonText {
+        id: "site_silent",
+        args: &["silent", "members", "field", "window_s", "values"],
+        en: "the site is silent: {silent} of {members} {field} have not been heard for {window_s} s",
+        zh: "站点失联：{members} 个 {field} 中有 {silent} 个已 {window_s} 秒无数据",
+    },
+    ReasonText {
         id: "important_object",
         args: &["importance"],
         en: "concerns a protected object of importance {importance}",
@@ -62,8 +140,8 @@ pub static REASONS: &[ReasonText] = &[
     ReasonText {
         id: "clock_ahead",
         args: &["seconds"],
-        en: "an event's clock was {seconds} s ahead; its time was held at arrival",
-        zh: "事件时间超前 {seconds} 秒，已按到达时间计",
+        en: "an event's clock was {seconds} s ahead; its time was taken back",
+        zh: "事件时间超前 {seconds} 秒，已回调",
     },
 ];
 

@@ -1,9 +1,10 @@
 //! `event_count`: how many findings in a window.
 
-use event::{Finding, Reason};
+use event::Reason;
 use rule::Correlation;
 
-use super::{Kind, Measured, Refusal, most_entries, window_s};
+use super::{Input, Kind, Refusal, Sample, Step, Tally, Telling, shown, with_condition};
+use crate::ring::Entry;
 
 pub(super) struct EventCount;
 
@@ -15,21 +16,32 @@ impl Kind for EventCount {
         "how many events in a window"
     }
     fn check(&self, rule: &Correlation) -> Result<(), Refusal> {
-        if rule.condition.is_empty() {
-            return Err(("an event_count without a condition".into(), "write e.g. `condition: {gte: 10}`".into()));
-        }
-        Ok(())
+        with_condition(rule, "gte: 10")
     }
-    fn default_threshold(&self, _rule: &Correlation) -> Option<u64> {
-        None
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+        out.push(Sample { value: 0, mark: input.slots, label: None });
     }
-    fn samples(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Option<Vec<String>> {
-        Some(Vec::new())
+    fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
+        Box::new(Number(0))
     }
-    fn measure(&self, window: Measured<'_>) -> u64 {
-        most_entries(&window)
+    fn reason(&self, t: &Telling<'_>) -> Reason {
+        Reason::new("count_reached").arg("count", shown(t.measured)).arg("threshold", shown(t.threshold)).arg("window_s", t.window_s())
     }
-    fn reason(&self, rule: &Correlation, _titles: &[String], measured: u64, threshold: u64) -> Reason {
-        Reason::new("count_reached").arg("count", measured).arg("threshold", threshold).arg("window_s", window_s(rule))
+}
+
+struct Number(u64);
+
+impl Tally for Number {
+    fn clear(&mut self, _folded: &[Step]) {
+        self.0 = 0;
+    }
+    fn enter(&mut self, _entry: &Entry) {
+        self.0 += 1;
+    }
+    fn leave(&mut self, _entry: &Entry) {
+        self.0 = self.0.saturating_sub(1);
+    }
+    fn measure(&self) -> Option<f64> {
+        Some(self.0 as f64)
     }
 }

@@ -1,9 +1,9 @@
 //! `temporal`: all the rules within one window, in any order.
 
-use event::{Finding, Reason};
+use event::{Reason, Value};
 use rule::Correlation;
 
-use super::{Kind, Measured, Refusal, most_values, window_s};
+use super::{Distinct, Full, Input, Kind, Refusal, Sample, Tally, Telling};
 
 pub(super) struct Temporal;
 
@@ -17,20 +17,20 @@ impl Kind for Temporal {
     fn check(&self, rule: &Correlation) -> Result<(), Refusal> {
         several(rule)
     }
-    fn default_threshold(&self, rule: &Correlation) -> Option<u64> {
-        Some(rule.rules.len() as u64)
+    fn default_threshold(&self, rule: &Correlation) -> Option<f64> {
+        Some(rule.rules.len() as f64)
     }
-    fn samples(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Option<Vec<String>> {
-        Some(Vec::new())
+    fn full(&self) -> Full {
+        Full::OnePerValue
     }
-    fn counts_values(&self) -> bool {
-        true
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+        out.push(Sample { value: u64::from(input.slots), mark: input.slots, label: None });
     }
-    fn measure(&self, window: Measured<'_>) -> u64 {
-        most_values(&window)
+    fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
+        Box::new(Distinct::default())
     }
-    fn reason(&self, rule: &Correlation, titles: &[String], _measured: u64, _threshold: u64) -> Reason {
-        Reason::new("rules_together").arg("rules", names(titles)).arg("window_s", window_s(rule))
+    fn reason(&self, t: &Telling<'_>) -> Reason {
+        Reason::new("rules_together").arg("rules", names(t.titles)).arg("window_s", t.window_s())
     }
 }
 
@@ -41,6 +41,6 @@ pub(super) fn several(rule: &Correlation) -> Result<(), Refusal> {
     }
 }
 
-pub(super) fn names(titles: &[String]) -> Vec<event::Value> {
-    titles.iter().map(|t| event::Value::text(t)).collect()
+pub(super) fn names(titles: &[String]) -> Vec<Value> {
+    titles.iter().map(|t| Value::text(t)).collect()
 }

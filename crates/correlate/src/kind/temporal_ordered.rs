@@ -1,11 +1,12 @@
 //! `temporal_ordered`: the rules one after another within one window. Equal times count as in order, because many logs have
 //! whole seconds; one event never counts for two steps in a row.
 
-use event::{Finding, Reason};
+use event::Reason;
 use rule::Correlation;
 
+use super::sequence::Sequence;
 use super::temporal::{names, several};
-use super::{Kind, Measured, Refusal, longest_sequence, window_s};
+use super::{Full, Input, Kind, Refusal, Sample, Tally, Telling};
 
 pub(super) struct TemporalOrdered;
 
@@ -19,19 +20,19 @@ impl Kind for TemporalOrdered {
     fn check(&self, rule: &Correlation) -> Result<(), Refusal> {
         several(rule)
     }
-    fn default_threshold(&self, rule: &Correlation) -> Option<u64> {
-        Some(rule.rules.len() as u64)
+    fn default_threshold(&self, rule: &Correlation) -> Option<f64> {
+        Some(rule.rules.len() as f64)
     }
-    fn samples(&self, _rule: &Correlation, _slot: usize, _finding: &Finding) -> Option<Vec<String>> {
-        Some(Vec::new())
+    fn full(&self) -> Full {
+        Full::Chains
     }
-    fn is_sequence(&self) -> bool {
-        true
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+        out.push(Sample { value: 0, mark: input.slots, label: None });
     }
-    fn measure(&self, window: Measured<'_>) -> u64 {
-        longest_sequence(&window)
+    fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {
+        Box::new(Sequence::new(rule.rules.len(), rule.timespan_ns))
     }
-    fn reason(&self, rule: &Correlation, titles: &[String], _measured: u64, _threshold: u64) -> Reason {
-        Reason::new("sequence_complete").arg("rules", names(titles)).arg("window_s", window_s(rule))
+    fn reason(&self, t: &Telling<'_>) -> Reason {
+        Reason::new("sequence_complete").arg("rules", names(t.titles)).arg("window_s", t.window_s())
     }
 }

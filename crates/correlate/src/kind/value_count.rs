@@ -1,10 +1,11 @@
 //! `value_count`: how many different values of a field (or tuples of several fields) in a window.
 
-use event::{Finding, Reason, Value};
+use std::borrow::Cow;
+
+use event::{Reason, Value};
 use rule::Correlation;
 
-use super::{Kind, Measured, Refusal, most_values, window_s};
-use crate::windows::first_value;
+use super::{Distinct, Full, Hash, Input, Kind, Refusal, Sample, Tally, Telling, first_value, shown, with_condition};
 
 /// Elements of a list that count.
 const VALUES_MAX: usize = 32;
@@ -16,41 +17,53 @@ impl Kind for ValueCount {
         "value_count"
     }
     fn about(&self) -> &'static str {
-        "how many different values of a field in a window"
+        "how many different values of a field, or of several fields together, in a window"
     }
     fn check(&self, rule: &Correlation) -> Result<(), Refusal> {
         if rule.fields.is_empty() {
             return Err(("a value_count without a field".into(), "write `field:` under `condition:`".into()));
         }
-        if rule.condition.is_empty() {
-            return Err(("a value_count without a condition".into(), "write e.g. `condition: {field: x, gte: 10}`".into()));
-        }
-        Ok(())
+        with_condition(rule, "field: x, gte: 10")
     }
-    fn default_threshold(&self, _rule: &Correlation) -> Option<u64> {
-        None
+    fn full(&self) -> Full {
+        Full::OnePerValue
     }
     /// A finding that lacks one of the fields is not counted. Where one field is counted and it is a list (a correlation over
     /// correlations: the units an attack was seen at), each element counts.
-    fn samples(&self, rule: &Correlation, slot: usize, finding: &Finding) -> Option<Vec<String>> {
-        let values: Vec<&Value> = rule.fields.iter().map(|key| first_value(key, slot, finding)).collect::<Option<_>>()?;
-        if let [Value::List(list)] = values.as_slice() {
-            return Some(list.iter().take(VALUES_MAX).map(|v| v.to_text().into_owned()).collect()).filter(|l: &Vec<_>| !l.is_empty());
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+        let one = |value: &'a Value| {
+            let mut hash = Hash::new();
+            hash.value(value);
+            Sample { value: hash.get(), mark: input.slots, label: Some(Cow::Borrowed(value)) }
+        };
+        if let [key] = input.rule.fields.as_slice() {
+            match first_value(key, input.slot, input.finding) {
+                Some(Value::List(list)) => out.extend(list.iter().take(VALUES_MAX).map(one)),
+                Some(value) => out.push(one(value)),
+                None => {}
+            }
+            return;
         }
-        Some(vec![values.iter().map(|v| v.to_text()).collect::<Vec<_>>().join(" | ")])
+        let mut hash = Hash::new();
+        let mut label = String::new();
+        for key in &input.rule.fields {
+            let Some(value) = first_value(key, input.slot, input.finding) else { return };
+            hash.value(value);
+            if !label.is_empty() {
+                label.push_str(" | ");
+            }
+            label.push_str(&value.to_text());
+        }
+        out.push(Sample { value: hash.get(), mark: input.slots, label: Some(Cow::Owned(Value::from(label))) });
     }
-    fn counts_values(&self) -> bool {
-        true
+    fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
+        Box::new(Distinct::default())
     }
-    fn measure(&self, window: Measured<'_>) -> u64 {
-        most_values(&window)
-    }
-    fn reason(&self, rule: &Correlation, _titles: &[String], measured: u64, threshold: u64) -> Reason {
-        let fields: Vec<&str> = rule.fields.iter().map(|k| k.name.as_str()).collect();
+    fn reason(&self, t: &Telling<'_>) -> Reason {
         Reason::new("values_reached")
-            .arg("count", measured)
-            .arg("threshold", threshold)
-            .arg("window_s", window_s(rule))
-            .arg("field", fields.join(" + "))
+            .arg("count", shown(t.measured))
+            .arg("threshold", shown(t.threshold))
+            .arg("window_s", t.window_s())
+            .arg("field", t.fields())
     }
 }

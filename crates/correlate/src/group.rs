@@ -1,0 +1,386 @@
+//! One group of one rule: its entries, its open episodes, and what its kind keeps beside them.
+
+use std::collections::VecDeque;
+
+use crate::REFRESH_S;
+use crate::clock::{IDLE_NS, LAG_NS};
+use crate::episode::{Episode, keep_tag};
+use crate::kind::{Full, Hit, Memory, Pending, Step, Tally};
+use crate::names::Lanes;
+use crate::ring::{Place, Ring};
+use crate::spec::{KEY_PARTS, Spec};
+
+/// Entries that are measured anew each time rather than kept in a running tally.
+const SMALL: usize = 8;
+/// Window ends that are measured after a late entry, where a window must be measured from its beginning each time.
+const RESCANS_MAX: usize = 16;
+const EPISODES_MAX: usize = 8;
+
+pub(crate) struct Group {
+    pub spec: u32,
+    /// Lane whose event opened it: who pays for it when there is no room.
+    pub owner: u32,
+    /// Rises with each group, so that equal times have an order.
+    pub serial: u64,
+    pub key: [u32; KEY_PARTS],
+    /// Second of event time at which it is looked at again.
+    pub due: i64,
+    pub arrival: i64,
+    pub ring: Ring,
+    pub episodes: Vec<Episode>,
+    pub importance: u8,
+    pub crowded: u32,
+    pub more: Option<Box<More>>,
+}
+
+/// What only groups with some entries need.
+#[derive(Default)]
+pub(crate) struct More {
+    pub running: Option<Running>,
+    /// Chains of entries let go at the limit.
+    pub folded: Vec<Step>,
+    /// Windows that end up to here have been judged (kinds that wait for the watermark).
+    pub settled: Option<i64>,
+    pub memory: Option<Box<dyn Memory>>,
+    pub pending: VecDeque<Pending>,
+    pub gate: Gate,
+    /// Size of the memory when it was last weighed.
+    pub bytes: usize,
+}
+
+/// A tally of the newest window: the `held` entries before place `next`.
+pub(crate) struct Running {
+    tally: Box<dyn Tally>,
+    held: usize,
+    next: usize,
+}
+
+/// Keeps what a memory notices in quick succession together: told at once, then when it has doubled, then after `REFRESH_S`.
+#[derive(Default)]
+pub(crate) struct Gate {
+    pub since: Option<i64>,
+    pub all: u64,
+    pub told: u64,
+    pub held: Option<Hit>,
+}
+
+impl Group {
+    /// The episode a new entry belongs to; it may make two into one. Past `EPISODES_MAX` the oldest is forgotten untold.
+    pub(crate) fn episode_for(&mut self, time: i64, timespan: i64, lanes: &Lanes) -> usize {
+        let near = |e: &Episode| time >= e.first.saturating_sub(timespan) && time <= e.last.saturating_add(timespan);
+        if let Some(at) = self.episodes.iter().position(near) {
+            while let Some(other) = self.episodes.iter().skip(at + 1).position(near) {
+                let other = self.episodes.remove(at + 1 + other);
+                if let Some(episode) = self.episodes.get_mut(at) {
+                    episode.merge(other, lanes);
+                }
+            }
+            return at;
+        }
+        if self.episodes.len() >= EPISODES_MAX {
+            self.episodes.remove(0);
+        }
+        let at = self.episodes.partition_point(|e| e.first < time);
+        if self.episodes.capacity() == 0 {
+            self.episodes.reserve_exact(1);
+        }
+        self.episodes.insert(at, Episode::new(time));
+        at
+    }
+
+    /// The greatest measure of all windows that hold the entry at `place`, and what the tally has to add to it.
+    pub(crate) fn measure(&mut self, spec: &mut Spec, place: Place, notes: &mut Vec<u64>) -> Option<f64> {
+        let timespan = spec.rule.timespan_ns;
+        if spec.kind.rescans() {
+            return self.rescan(spec, place, notes);
+        }
+        if place.late || self.ring.len() <= SMALL {
+            if let Some(more) = &mut self.more {
+                more.running = None;
+            }
+            return self.replay(spec, place, notes);
+        }
+        let newest = self.ring.newest();
+        let more = self.more.get_or_insert_default();
+        let running = match &mut more.running {
+            Some(running) => {
+                if let Some(entry) = self.ring.entries.get(place.at) {
+                    running.tally.enter(entry);
+                    running.held += 1;
+                    running.next = self.ring.len();
+                }
+                running
+            }
+            none => {
+                let mut tally = spec.kind.tally(&spec.rule);
+                tally.clear(&more.folded);
+                let from = self.ring.lower(newest.saturating_sub(timespan));
+                self.ring.entries.range(from..).for_each(|e| tally.enter(e));
+                none.insert(Running { tally, held: self.ring.len() - from, next: self.ring.len() })
+            }
+        };
+        running.shed(&self.ring, newest.saturating_sub(timespan));
+        notes.clear();
+        running.tally.notes(notes);
+        running.tally.measure()
+    }
+
+    fn replay(&self, spec: &mut Spec, place: Place, notes: &mut Vec<u64>) -> Option<f64> {
+        let entries = &self.ring.entries;
+        let timespan = spec.rule.timespan_ns;
+        let changed = entries.get(place.at)?.time;
+        let until = changed.saturating_add(timespan);
+        let mut from = self.ring.lower(changed.saturating_sub(timespan));
+        let mut at = from;
+        let tally = &mut spec.scratch;
+        tally.clear(self.more.as_ref().map_or(&[], |m| &m.folded));
+        let mut best = None;
+        while let Some(time) = entries.get(at).map(|e| e.time).filter(|t| *t <= until) {
+            while let Some(entry) = entries.get(at).filter(|e| e.time == time) {
+                tally.enter(entry);
+                at += 1;
+            }
+            while let Some(gone) = entries.get(from).filter(|e| e.time < time.saturating_sub(timespan)) {
+                tally.leave(gone);
+                from += 1;
+            }
+            if time >= changed
+                && let Some(measured) = tally.measure()
+                && best.is_none_or(|b| measured > b)
+            {
+                best = Some(measured);
+                notes.clear();
+                tally.notes(notes);
+            }
+        }
+        best
+    }
+
+    fn rescan(&self, spec: &mut Spec, place: Place, notes: &mut Vec<u64>) -> Option<f64> {
+        let entries = &self.ring.entries;
+        let timespan = spec.rule.timespan_ns;
+        let changed = entries.get(place.at)?.time;
+        let until = self.ring.upper(changed.saturating_add(timespan));
+        // Ends of windows: the entry's own instant, those right after it, and the last.
+        let mut ends: Vec<usize> = Vec::new();
+        let mut at = self.ring.upper(changed);
+        while at < until && ends.len() + 1 < RESCANS_MAX {
+            ends.push(at);
+            at = entries.get(at).map_or(until, |e| self.ring.upper(e.time));
+        }
+        ends.push(until);
+        let mut best = None;
+        for end in ends {
+            let Some(time) = end.checked_sub(1).and_then(|n| entries.get(n)).map(|e| e.time) else { continue };
+            let tally = &mut spec.scratch;
+            tally.clear(&[]);
+            entries.range(self.ring.lower(time.saturating_sub(timespan))..end).for_each(|e| tally.enter(e));
+            if let Some(measured) = tally.measure()
+                && best.is_none_or(|b| measured > b)
+            {
+                best = Some(measured);
+                notes.clear();
+                tally.notes(notes);
+            }
+        }
+        best
+    }
+
+    /// Time and measure of the next window whose end the watermark has passed; `None` when all are judged.
+    pub(crate) fn next_settled(&mut self, spec: &Spec, mark: i64) -> Option<(i64, Option<f64>)> {
+        let timespan = spec.rule.timespan_ns;
+        let more = self.more.get_or_insert_default();
+        let running = match &mut more.running {
+            Some(running) => running,
+            none => {
+                let mut tally = spec.kind.tally(&spec.rule);
+                tally.clear(&[]);
+                let settled = more.settled.unwrap_or(i64::MIN);
+                let next = if more.settled.is_some() { self.ring.upper(settled) } else { 0 };
+                let from = self.ring.lower(settled.saturating_sub(timespan)).min(next);
+                self.ring.entries.range(from..next).for_each(|e| tally.enter(e));
+                none.insert(Running { tally, held: next - from, next })
+            }
+        };
+        let time = self.ring.entries.get(running.next).map(|e| e.time).filter(|t| *t < mark)?;
+        while let Some(entry) = self.ring.entries.get(running.next).filter(|e| e.time == time) {
+            running.tally.enter(entry);
+            running.next += 1;
+            running.held += 1;
+        }
+        running.shed(&self.ring, time.saturating_sub(timespan));
+        more.settled = Some(time);
+        Some((time, running.tally.measure()))
+    }
+
+    /// The first entry whose window is not judged yet.
+    pub(crate) fn unsettled(&self) -> Option<i64> {
+        let next = match &self.more {
+            Some(more) => match (&more.running, more.settled) {
+                (Some(running), _) => running.next,
+                (None, Some(settled)) => self.ring.upper(settled),
+                (None, None) => 0,
+            },
+            None => 0,
+        };
+        self.ring.entries.get(next).map(|e| e.time)
+    }
+
+    pub(crate) fn forget_running(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.running = None;
+        }
+    }
+
+    /// Lets entries go: those no window can hold any more, and those past the limit. Returns how many of the latter.
+    pub(crate) fn thin(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes) -> usize {
+        let timespan = spec.rule.timespan_ns;
+        let late = lateness.saturating_add(LAG_NS).saturating_add(IDLE_NS);
+        while let Some(front) = self.ring.entries.front() {
+            let of = self.episodes.iter().find(|e| e.first <= front.time && front.time <= e.last);
+            if of.is_some_and(|e| front.time >= e.last.saturating_sub(timespan).saturating_sub(late)) {
+                break;
+            }
+            self.let_front_go(lanes);
+        }
+        let held = self.ring.len();
+        self.crowded = self.crowded.saturating_add(1);
+        if held <= spec.entries_max {
+            return 0;
+        }
+        let newest = self.ring.newest();
+        match spec.kind.full() {
+            // A compaction passes over the whole ring, so at least a quarter of a ring must have come since the last one. If that
+            // is not so, three quarters of the ring are different values, which is past the threshold (see `entries_max`).
+            Full::OnePerValue if self.crowded as usize >= spec.entries_max / 4 => {
+                self.crowded = 0;
+                self.keep_one_per_value(newest.saturating_sub(late), spec.kind.rescans(), lanes);
+                // A fast flood of few values: exactness for what comes late gives way to remembering the others.
+                if self.ring.len() > spec.entries_max / 4 * 3 {
+                    self.keep_one_per_value(newest, spec.kind.rescans(), lanes);
+                }
+            }
+            Full::Added => self.add_up(lanes),
+            Full::OnePerValue | Full::Oldest | Full::Chains => {}
+        }
+        while self.ring.len() > spec.entries_max {
+            let Some(gone) = self.let_front_go(lanes) else { break };
+            if spec.kind.full() == Full::Chains {
+                let more = self.more.get_or_insert_default();
+                crate::kind::fold(&mut more.folded, spec.rule.rules.len(), &gone, timespan);
+            }
+        }
+        held - self.ring.len()
+    }
+
+    fn let_front_go(&mut self, lanes: &Lanes) -> Option<crate::ring::Entry> {
+        let gone = self.ring.entries.pop_front()?;
+        if let Some(running) = self.more.as_mut().and_then(|m| m.running.as_mut()) {
+            running.next = running.next.saturating_sub(1);
+            if running.held > running.next {
+                running.tally.leave(&gone);
+                running.held = running.next;
+            }
+        }
+        if let Some(episode) = self.episodes.iter_mut().find(|e| e.first <= gone.time && gone.time <= e.last) {
+            episode.keep_oldest(&gone, lanes);
+        }
+        Some(gone)
+    }
+
+    fn keep_one_per_value(&mut self, settled: i64, first: bool, lanes: &Lanes) {
+        self.forget_running();
+        let episodes = &mut self.episodes;
+        self.ring.keep_one_per_value(settled, first, &mut |gone| {
+            if let Some(episode) = episodes.iter_mut().find(|e| e.first <= gone.time && gone.time <= e.last) {
+                episode.keep_oldest(gone, lanes);
+            }
+        });
+    }
+
+    /// Adds up neighbours, the older half of the ring first.
+    fn add_up(&mut self, lanes: &Lanes) {
+        self.forget_running();
+        let half = self.ring.len() / 2;
+        let mut kept = VecDeque::with_capacity(self.ring.len());
+        let mut old: Option<crate::ring::Entry> = None;
+        for (n, entry) in std::mem::take(&mut self.ring.entries).into_iter().enumerate() {
+            match old.take() {
+                Some(older) if n < half => {
+                    if let Some(episode) = self.episodes.iter_mut().find(|e| e.first <= older.time && older.time <= e.last) {
+                        episode.keep_oldest(&older, lanes);
+                    }
+                    kept.push_back(crate::kind::added(&older, &entry));
+                }
+                Some(older) => kept.extend([older, entry]),
+                None if n < half => old = Some(entry),
+                None => kept.push_back(entry),
+            }
+        }
+        kept.extend(old);
+        self.ring.entries = kept;
+    }
+}
+
+impl Running {
+    /// Lets those leave that are older than `from`.
+    fn shed(&mut self, ring: &Ring, from: i64) {
+        while let Some(gone) = self.next.checked_sub(self.held).and_then(|n| ring.entries.get(n)).filter(|e| e.time < from && self.held > 0)
+        {
+            self.tally.leave(gone);
+            self.held -= 1;
+        }
+    }
+}
+
+impl Gate {
+    /// Takes a hit; gives those that are to be told now, each with whether it only adds to what was told.
+    pub(crate) fn take(&mut self, hit: Hit, told: &mut Vec<(Hit, bool)>) {
+        if self.since.is_none_or(|since| hit.time > since.saturating_add(REFRESH_S * event::SECOND_NS)) {
+            told.extend(self.held.take().map(|h| (h, true)));
+            *self = Self { since: Some(hit.time), all: 1, told: 1, held: None };
+            told.push((hit, false));
+            return;
+        }
+        self.all += 1;
+        match &mut self.held {
+            Some(held) => held.merge(hit),
+            none => *none = Some(hit),
+        }
+        if self.all >= self.told.saturating_mul(2) {
+            self.told = self.all;
+            told.extend(self.held.take().map(|h| (h, true)));
+        }
+    }
+
+    /// Time has come to `mark`: what was held back too long is told.
+    pub(crate) fn pass(&mut self, mark: i64, told: &mut Vec<(Hit, bool)>) {
+        if self.due().is_some_and(|due| due < mark) {
+            told.extend(self.held.take().map(|h| (h, true)));
+        }
+    }
+
+    pub(crate) fn due(&self) -> Option<i64> {
+        self.held.as_ref().and(self.since).map(|since| since.saturating_add(REFRESH_S * event::SECOND_NS))
+    }
+}
+
+impl Hit {
+    fn merge(&mut self, newer: Self) {
+        self.from = self.from.min(newer.from);
+        self.time = self.time.max(newer.time);
+        self.measured = newer.measured;
+        self.count = self.count.saturating_add(newer.count);
+        self.notes = newer.notes;
+        let room = event::EVIDENCE_MAX.saturating_sub(self.evidence.len());
+        self.evidence.extend(newer.evidence.into_iter().take(room));
+        let mut tags = std::mem::take(&mut self.tags).into_vec();
+        newer.tags.iter().for_each(|t| keep_tag(&mut tags, *t));
+        self.tags = tags.into();
+        for label in newer.labels {
+            if self.labels.len() < 32 && !self.labels.contains(&label) {
+                self.labels.push(label);
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Values and numbering lanes as small numbers: a host or an account is kept once, however many windows name it.
+//!
+//! * Two values are the same if a person would write them the same: the text `10.0.0.1` is the address, the text `22` the number.
+//! * What nothing refers to any more is found by marking (`Windows::sweep`) and its number is given again. No counting of
+//!   references, so none can be wrong.
+//! * Bounded: `NAMES_MAX` values of `NAME_BYTES_MAX` bytes. Past it `intern` answers `None` and the finding is not counted, which is counted.
+
+use std::net::IpAddr;
+
+use ahash::{AHashMap, RandomState};
+use event::{AgentId, Class, Epoch, EventId, Value};
+
+use crate::bytes::{Reader, Writer};
+use crate::state::StateError;
+
+/// Bytes of one value that are told apart.
+pub(crate) const NAME_BYTES_MAX: usize = 256;
+const NAMES_MAX: usize = 1 << 22;
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Slot {
+    value: Value,
+    /// Next slot with the same hash.
+    next: u32,
+    marked: bool,
+}
+
+/// The table of values. Numbers stay the same over save and load.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    heads: AHashMap<u64, u32>,
+    hasher: RandomState,
+    held_after_sweep: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Form<'a> {
+    Ip(IpAddr),
+    Int(i64),
+    Text(&'a str),
+}
+
+impl Form<'_> {
+    fn of(value: &Value) -> Option<Form<'_>> {
+        match value {
+            Value::Ip(ip) => Some(Form::Ip(*ip)),
+            Value::Int(n) => Some(Form::Int(*n)),
+            Value::Text(t) => Some(Form::read(cut(t, NAME_BYTES_MAX))),
+            Value::Bool(b) => Some(Form::Text(if *b { "true" } else { "false" })),
+            Value::Float(x) if x.fract() == 0.0 && x.abs() < 1e15 => Some(Form::Int(*x as i64)),
+            Value::Null | Value::Float(_) | Value::Bytes(_) | Value::List(_) => None,
+        }
+    }
+    fn read(text: &str) -> Form<'_> {
+        let bytes = text.as_bytes();
+        let Some(first) = bytes.first().filter(|_| bytes.len() <= 45) else { return Form::Text(text) };
+        if !(first.is_ascii_hexdigit() || matches!(first, b'-' | b':')) || bytes.len() < 2 && !first.is_ascii_digit() {
+            return Form::Text(text);
+        }
+        if bytes.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':')) && bytes.iter().any(|b| matches!(b, b'.' | b':')) {
+            return text.parse().map_or(Form::Text(text), Form::Ip);
+        }
+        let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+        let plain = digits == b"0" && digits.len() == bytes.len() || digits.first().is_some_and(|d| matches!(d, b'1'..=b'9'));
+        if plain && digits.iter().all(u8::is_ascii_digit) {
+            return text.parse().map_or(Form::Text(text), Form::Int);
+        }
+        Form::Text(text)
+    }
+    fn hash(&self, state: &RandomState) -> u64 {
+        match self {
+            Form::Ip(ip) => state.hash_one(ip),
+            Form::Int(n) => state.hash_one(n),
+            Form::Text(t) => state.hash_one(t),
+        }
+    }
+    fn is(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Form::Ip(a), Value::Ip(b)) => a == b,
+            (Form::Int(a), Value::Int(b)) => a == b,
+            (Form::Text(a), Value::Text(b)) => **a == **b,
+            _ => false,
+        }
+    }
+    fn own(&self) -> Value {
+        match self {
+            Form::Ip(ip) => Value::Ip(*ip),
+            Form::Int(n) => Value::Int(*n),
+            Form::Text(t) => Value::Text((*t).into()),
+        }
+    }
+}
+
+impl Names {
+    /// The number of a value; `None` where the table is full.
+    pub(crate) fn intern(&mut self, value: &Value) -> Option<u32> {
+        match Form::of(value) {
+            Some(form) => self.put(form),
+            None => {
+                let text = value.to_text();
+                self.put(Form::Text(cut(&text, NAME_BYTES_MAX)))
+            }
+        }
+    }
+
+    /// The number of a text that is taken as it is, whatever it looks like.
+    pub(crate) fn intern_text(&mut self, text: &str) -> Option<u32> {
+        self.put(Form::Text(cut(text, 2 * NAME_BYTES_MAX)))
+    }
+
+    fn put(&mut self, form: Form<'_>) -> Option<u32> {
+        let hash = form.hash(&self.hasher);
+        let head = self.heads.get(&hash).copied().unwrap_or(NONE);
+        let mut at = head;
+        while let Some(slot) = self.slots.get(at as usize) {
+            if form.is(&slot.value) {
+                return Some(at);
+            }
+            at = slot.next;
+        }
+        let slot = Slot { value: form.own(), next: head, marked: false };
+        let at = match self.free.pop() {
+            Some(at) => {
+                *self.slots.get_mut(at as usize)? = slot;
+                at
+            }
+            None if self.slots.len() < NAMES_MAX => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+            None => return None,
+        };
+        self.heads.insert(hash, at);
+        Some(at)
+    }
+
+    pub(crate) fn get(&self, number: u32) -> &Value {
+        self.slots.get(number as usize).map_or(&Value::Null, |s| &s.value)
+    }
+    /// Values held, and those nothing may refer to any more.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+    /// Grown to twice what was left after the last sweep.
+    pub(crate) fn wants_sweep(&self) -> bool {
+        self.len() > 2 * self.held_after_sweep + 8_192
+    }
+    pub(crate) fn mark(&mut self, number: u32) {
+        if let Some(slot) = self.slots.get_mut(number as usize) {
+            slot.marked = true;
+        }
+    }
+    /// Lets go of what was not marked since the last sweep.
+    pub(crate) fn sweep(&mut self) {
+        self.heads.clear();
+        self.free.clear();
+        for at in (0..self.slots.len()).rev() {
+            let Some(slot) = self.slots.get_mut(at) else { continue };
+            if !std::mem::take(&mut slot.marked) {
+                slot.value = Value::Null;
+                slot.next = NONE;
+                self.free.push(at as u32);
+            } else if let Some(form) = Form::of(&slot.value) {
+                let form = if let Value::Text(t) = &slot.value { Form::Text(t) } else { form };
+                slot.next = self.heads.insert(form.hash(&self.hasher), at as u32).unwrap_or(NONE);
+            }
+        }
+        self.held_after_sweep = self.len();
+    }
+
+    pub(crate) fn save(&self, w: &mut Writer) {
+        w.len(self.slots.len());
+        self.slots.iter().for_each(|s| w.value(&s.value));
+    }
+    pub(crate) fn load(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut names = Self::default();
+        for _ in 0..r.len()? {
+            let value = r.value()?;
+            names.slots.push(Slot { marked: !matches!(value, Value::Null), value, next: NONE });
+        }
+        names.sweep();
+        Ok(names)
+    }
+}
+
+/// Where sequence numbers count: (agent, epoch, class), as a number of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    lanes: Vec<Option<(AgentId, Epoch, Class)>>,
+    free: Vec<u32>,
+    numbers: AHashMap<(AgentId, Epoch, Class), u32>,
+    marked: Vec<bool>,
+    held_after_sweep: usize,
+}
+
+impl Lanes {
+    pub(crate) fn intern(&mut self, id: EventId) -> u32 {
+        let lane = (id.agent, id.epoch, id.class);
+        if let Some(number) = self.numbers.get(&lane) {
+            return *number;
+        }
+        let number = match self.free.pop() {
+            Some(at) => {
+                if let Some(slot) = self.lanes.get_mut(at as usize) {
+                    *slot = Some(lane);
+                }
+                at
+            }
+            None => {
+                self.lanes.push(Some(lane));
+                self.lanes.len() as u32 - 1
+            }
+        };
+        self.numbers.insert(lane, number);
+        number
+    }
+    pub(crate) fn id(&self, lane: u32, seq: u64) -> EventId {
+        let (agent, epoch, class) = self.lanes.get(lane as usize).copied().flatten().unwrap_or_default();
+        EventId { agent, epoch, class, seq }
+    }
+    pub(crate) fn agent(&self, lane: u32) -> AgentId {
+        self.id(lane, 0).agent
+    }
+    pub(crate) fn wants_sweep(&self) -> bool {
+        self.numbers.len() > 2 * self.held_after_sweep + 4_096
+    }
+    pub(crate) fn mark(&mut self, lane: u32) {
+        self.marked.resize(self.lanes.len(), false);
+        if let Some(m) = self.marked.get_mut(lane as usize) {
+            *m = true;
+        }
+    }
+    pub(crate) fn sweep(&mut self) {
+        self.marked.resize(self.lanes.len(), false);
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            if self.marked.get(at) != Some(&true)
+                && let Some(gone) = lane.take()
+            {
+                self.numbers.remove(&gone);
+            }
+        }
+        self.free = (0..self.lanes.len() as u32).rev().filter(|at| self.lanes.get(*at as usize).is_some_and(Option::is_none)).collect();
+        self.marked.clear();
+        self.held_after_sweep = self.numbers.len();
+    }
+
+    pub(crate) fn save(&self, w: &mut Writer) {
+        w.len(self.lanes.len());
+        for lane in &self.lanes {
+            w.u8(u8::from(lane.is_some()));
+            if let Some((agent, epoch, class)) = lane {
+                w.id(EventId { agent: *agent, epoch: *epoch, class: *class, seq: 0 });
+            }
+        }
+    }
+    pub(crate) fn load(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut lanes = Self::default();
+        for at in 0..r.len()? {
+            let lane = if r.u8()? == 0 { None } else { Some(r.id()?) };
+            let lane = lane.map(|id| (id.agent, id.epoch, id.class));
+            match lane {
+                Some(lane) => {
+                    lanes.numbers.insert(lane, at as u32);
+                }
+                None => lanes.free.push(at as u32),
+            }
+            lanes.lanes.push(lane);
+        }
+        lanes.free.reverse();
+        lanes.held_after_sweep = lanes.numbers.len();
+        Ok(lanes)
+    }
+}
+
+/// The head of a text, at a character border.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_the_same_is_the_same() {
+        let mut names = Names::default();
+        let mut n = |v: Value| names.intern(&v).unwrap();
+        assert_eq!(n(Value::text("10.0.0.1")), n(Value::Ip([10, 0, 0, 1].into())));
+        assert_eq!(n(Value::text("22")), n(Value::Int(22)));
+        assert_eq!(n(Value::Float(22.0)), n(Value::Int(22)));
+        assert_eq!(n(Value::text("true")), n(Value::Bool(true)));
+        let different = [n(Value::text("022")), n(Value::text("-0")), n(Value::text("0")), n(Value::text("")), n(Value::text("+22"))];
+        assert!(different.iter().enumerate().all(|(at, a)| different.iter().skip(at + 1).all(|b| a != b)));
+    }
+
+    #[test]
+    fn what_is_not_marked_is_given_again_and_the_rest_keeps_its_number() {
+        let mut names = Names::default();
+        let all: Vec<u32> = ["a", "b", "c"].iter().map(|t| names.intern(&Value::text(t)).unwrap()).collect();
+        names.mark(all[1]);
+        names.sweep();
+        assert_eq!((names.len(), names.get(all[1])), (1, &Value::text("b")));
+        assert_eq!(names.intern(&Value::text("b")), Some(all[1]));
+        assert_eq!(names.intern(&Value::text("d")), Some(all[0]));
+        let mut w = Writer::default();
+        names.save(&mut w);
+        let bytes = w.finish();
+        let mut loaded = Names::load(&mut Reader::checked(&bytes).unwrap()).unwrap();
+        assert_eq!((loaded.intern(&Value::text("b")), loaded.intern(&Value::text("d"))), (Some(all[1]), Some(all[0])));
+    }
+}
