@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(one.len(), 2);
         assert_ne!(one[0].id, one[1].id);
         assert_eq!(one[0].text(field::UNIT_ID), "bank-1", "the unit's people may see it");
-        assert_eq!(one[0].text(field::MESSAGE), "t: a is b ('b')");
+        assert_eq!(one[0].text(field::MESSAGE), "t: a is b (is 'b')");
         let mut none = Vec::new();
         Shadow::default().keep(&findings(false, 2), Timestamp::from_secs(100), &mut none);
         assert!(none.is_empty());
