@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use event::{Event, Kind, LogSource, Name, Timestamp, Value};
-use rule::{Mappings, Options, RuleSet, Source};
+use rule::{Mappings, Options, Routing, RuleSet, Scratch, Source};
 
 const RULES: &str = include_str!("../corpus/rule_yaml/every_modifier.yml");
 
@@ -11,11 +11,22 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     static SET: OnceLock<RuleSet> = OnceLock::new();
     let set = SET.get_or_init(|| {
         let source = [Source { path: "r.yml".into(), text: RULES.into() }];
-        let (set, errors) =
-            RuleSet::from_sources(&source, &Mappings::none(), &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into(), ..Options::default() });
+        let (set, errors) = RuleSet::from_sources(
+            &source,
+            &Mappings::none(),
+            &Options { placeholders: [("a".to_owned(), vec!["x*".to_owned()])].into(), ..Options::default() },
+        );
         assert_eq!(errors, []);
         set
     });
+    // The one-pass reader of lines meets every byte, JSON or not.
+    let (routing, mut scratch, mut numbers) = (Routing::default(), Scratch::default(), Vec::new());
+    if set.matches_json(bytes, &routing, &mut scratch, &mut numbers).is_ok() {
+        rule::json_event(bytes, &routing, Timestamp::ZERO).expect("what is matched is read");
+        for number in numbers {
+            set.reasons_json(bytes, &routing, number, &mut scratch).expect("what is matched is explained");
+        }
+    }
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(bytes) else { return };
     let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::new("linux", "", ""));
     for (name, value) in &fields {

@@ -5,14 +5,7 @@ use event::Timestamp;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let rules = fuzz::rules();
-    let fresh = || {
-        Windows::new(
-            rules.correlations(),
-            rules.rules(),
-            Limits { groups_max: 64, entries_max: 64, entries_total_max: 1_024, ..Limits::default() },
-        )
-        .0
-    };
+    let fresh = || Windows::new(rules.correlations(), rules.rules(), Limits { bytes_max: 64 << 10, ..Limits::default() }).0;
     let mut windows = fresh();
     let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     let whole = [bytes, &sum.to_le_bytes()].concat();
