@@ -36,6 +36,21 @@ pub(crate) fn tag_name(tag: u32) -> u32 {
     tag & ((1 << KIND_SHIFT) - 1)
 }
 
+/// How many tags of each kind there are, so that a full kind costs nothing more.
+pub(crate) type TagCounts = [u8; SAMPLE as usize + 1];
+
+/// `keep_tag` with the counts at hand.
+fn keep_counted(tags: &mut Vec<u32>, counts: &mut TagCounts, tag: u32) {
+    let Some(count) = counts.get_mut(tag_kind(tag) as usize).filter(|c| usize::from(**c) < PARTIES_MAX) else { return };
+    if !tags.contains(&tag) {
+        if tags.capacity() == 0 {
+            tags.reserve_exact(6);
+        }
+        tags.push(tag);
+        *count += 1;
+    }
+}
+
 /// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
 pub(crate) fn keep_tag(tags: &mut Vec<u32>, tag: u32) {
     if !tags.contains(&tag) && tags.iter().filter(|t| tag_kind(**t) == tag_kind(tag)).count() < PARTIES_MAX {
@@ -62,13 +77,23 @@ pub(crate) struct Seen {
     pub weight: u64,
     pub importance: u8,
     pub tags: Vec<u32>,
+    /// The name of each party where there is exactly one.
+    only: [Option<u32>; PARTIES.len()],
+    text: String,
 }
 
 impl Seen {
+    /// The one name of a party field, if the finding has exactly one.
+    pub(crate) fn only(&self, field: &Name) -> Option<u32> {
+        let Name::Known(field) = field else { return None };
+        PARTIES.iter().position(|p| p == field).and_then(|n| *self.only.get(n)?)
+    }
+
     /// Reads everybody concerned. What the finding itself states (`facts`) goes before what its event says.
     pub(crate) fn gather(&mut self, finding: &Finding, names: &mut Names) {
         self.tags.clear();
         self.importance = 0;
+        self.only = [None; PARTIES.len()];
         let mut stated = [false; PARTIES.len() + 1];
         let mut unit: [Option<&Value>; 3] = [None; 3];
         let body = finding.event.as_ref().map(|e| e.body.iter());
@@ -81,6 +106,9 @@ impl Seen {
                     each(value, &mut |v| {
                         if let Some(name) = names.intern(v) {
                             keep_tag(&mut self.tags, tag(n as u32, name));
+                            if !matches!(value, Value::List(_)) {
+                                self.only[n] = Some(name);
+                            }
                         }
                     });
                 }
@@ -93,21 +121,28 @@ impl Seen {
                 self.importance = value.as_int().and_then(|n| u8::try_from(n).ok()).unwrap_or(0).min(3);
             }
         }
+        let [Some(id), name, sector] = unit else { return };
         let mut n = 0;
-        if let [Some(id), name, sector] = unit {
-            each(id, &mut |id| {
-                let nth = |value: Option<&Value>| match value {
-                    Some(Value::List(list)) => list.get(n).map(|v| cut(&v.to_text(), 160).to_owned()).unwrap_or_default(),
-                    Some(value) => cut(&value.to_text(), 160).to_owned(),
-                    None => String::new(),
-                };
-                let text = format!("{}{PART}{}{PART}{}", cut(&id.to_text(), 160), nth(name), nth(sector));
-                if let Some(name) = names.intern_text(&text) {
-                    keep_tag(&mut self.tags, tag(UNIT, name));
-                }
-                n += 1;
-            });
-        }
+        each(id, &mut |id| {
+            self.text.clear();
+            push_part(&mut self.text, Some(id), 0);
+            for part in [name, sector] {
+                self.text.push(PART);
+                push_part(&mut self.text, part, n);
+            }
+            if let Some(name) = names.intern_text(&self.text) {
+                keep_tag(&mut self.tags, tag(UNIT, name));
+            }
+            n += 1;
+        });
+    }
+}
+
+/// The `n`-th of a list, or the one there is.
+fn push_part(text: &mut String, value: Option<&Value>, n: usize) {
+    let value = if let Some(Value::List(list)) = value { list.get(n) } else { value };
+    if let Some(value) = value {
+        text.push_str(cut(&value.to_text(), 160));
     }
 }
 
@@ -145,6 +180,7 @@ pub(crate) struct Episode {
     /// How far the furthest clock was ahead, in seconds; 0 where none was.
     pub ahead_s: u32,
     pub tags: Vec<u32>,
+    counts: TagCounts,
     more: Option<Box<More>>,
 }
 
@@ -168,7 +204,18 @@ pub(crate) struct Told {
 
 impl Episode {
     pub(crate) fn new(time: i64) -> Self {
-        Self { first: time, last: time, total: 0, weight: 0, peak: 0.0, reached: false, ahead_s: 0, tags: Vec::new(), more: None }
+        Self {
+            first: time,
+            last: time,
+            total: 0,
+            weight: 0,
+            peak: 0.0,
+            reached: false,
+            ahead_s: 0,
+            tags: Vec::new(),
+            counts: [0; SAMPLE as usize + 1],
+            more: None,
+        }
     }
 
     pub(crate) fn told(&self) -> Option<Told> {
@@ -192,12 +239,15 @@ impl Episode {
             self.total += 1;
             self.weight = self.weight.saturating_add(seen.weight);
             self.ahead_s = self.ahead_s.max(u32::try_from(seen.back / event::SECOND_NS).unwrap_or(u32::MAX));
-            seen.tags.iter().for_each(|t| keep_tag(&mut self.tags, *t));
+            seen.tags.iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
         }
     }
 
     pub(crate) fn wants_samples(&self) -> bool {
-        named(&self.tags, SAMPLE).count() < PARTIES_MAX
+        usize::from(self.counts[SAMPLE as usize]) < PARTIES_MAX
+    }
+    pub(crate) fn keep_sample(&mut self, name: u32) {
+        keep_counted(&mut self.tags, &mut self.counts, tag(SAMPLE, name));
     }
 
     /// An entry is let go: it may be among the earliest.
@@ -227,7 +277,7 @@ impl Episode {
         }
         self.reached |= other.reached;
         self.ahead_s = self.ahead_s.max(other.ahead_s);
-        other.tags.iter().for_each(|t| keep_tag(&mut self.tags, *t));
+        other.tags.iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
         if let Some(theirs) = other.told() {
             let ours = self.told();
             self.more().told = Some(ours.map_or(theirs, |ours| Told {
@@ -296,7 +346,9 @@ impl Episode {
         e.peak = f64::from_bits(r.u64()?);
         e.reached = r.u8()? != 0;
         e.ahead_s = r.u32()?;
-        e.tags = crate::kind::load_tags(r)?;
+        for tag in crate::kind::load_tags(r)? {
+            keep_counted(&mut e.tags, &mut e.counts, tag);
+        }
         if r.u8()? != 0 {
             let mut more = More::default();
             if r.u8()? != 0 {

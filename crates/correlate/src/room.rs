@@ -2,8 +2,8 @@
 //!
 //! Admission is by suspicion, not by recency: how far a group has come towards what it waits for, how important the object is,
 //! how long it has been at it. The least suspicious go first, a sixteenth of all at once:
-//! * If the events of one agent opened more than an eighth of all groups and more than four times their even share, it is being
-//!   flooded, and only its own least suspicious groups go, the newest first: whoever fills the house pays, a flood at one host cannot
+//! * If the events of one agent opened more than an eighth of all groups and more than four times what the others did on
+//!   average, it is being flooded, and only its own least suspicious groups go, the newest first: whoever fills the house pays, a flood at one host cannot
 //!   push out what was seen at another, and what was there before the flood stays.
 //! * Else the least suspicious of all go, those quiet longest first.
 //!
@@ -66,6 +66,7 @@ impl Windows {
             }
         }
         self.free.push(at);
+        self.stale += 1;
     }
 
     pub(crate) fn clear(&mut self) {
@@ -76,6 +77,7 @@ impl Windows {
         self.owners.clear();
         self.entries = 0;
         self.weighed = 0;
+        self.stale = 0;
     }
 
     /// Lets groups go where a limit is reached.
@@ -95,7 +97,8 @@ impl Windows {
         // Rank, then who goes first among equals, then the serial so that there are no equals.
         let mut ranked: Vec<(u32, i64, u64, u32)> = Vec::new();
         let loudest = self.owners.iter().map(|(agent, n)| (*n, *agent)).max();
-        let flooded = loudest.filter(|(n, _)| *n as usize > held / 8 && *n as usize > 4 * held / self.owners.len().max(1));
+        let others = self.owners.len().saturating_sub(1);
+        let flooded = loudest.filter(|(n, _)| *n as usize > held / 8 && *n as usize * others > 4 * held.saturating_sub(*n as usize));
         if let Some((_, agent)) = flooded {
             let own = |g: &Group| self.lanes.agent(g.owner) == agent;
             ranked.extend(self.rank(&own).filter(|r| r.0 < HALF_WAY).map(|(rank, _, serial, at)| {
@@ -117,6 +120,15 @@ impl Windows {
             self.remove(at);
             self.counters.evicted_groups += 1;
             self.counters.evicted_suspicious += u64::from(rank >= HALF_WAY);
+        }
+        if self.stale > self.held().0 / 2 {
+            let groups = &self.groups;
+            self.due.retain(|_, list| {
+                list.retain(|(at, serial)| groups.get(*at as usize).and_then(Option::as_ref).is_some_and(|g| g.serial == *serial));
+                list.shrink_to_fit();
+                !list.is_empty()
+            });
+            self.stale = 0;
         }
     }
 

@@ -12,9 +12,9 @@ use rule::{Correlation, RuleError};
 
 use crate::REFRESH_S;
 use crate::clock::Clock;
-use crate::episode::{SAMPLE, Seen, keep_tag, tag};
+use crate::episode::Seen;
 use crate::group::{Group, More};
-use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Sample, first_value};
+use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Samples, first_value};
 use crate::names::{Lanes, Names};
 use crate::ring::{Entry, Ring};
 use crate::spec::{KEY_PARTS, Spec};
@@ -36,7 +36,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lateness_s: 10, ahead_s: 5, groups_max: 500_000, entries_max: 1_024, bytes_max: 64 * 1024 * 1024 }
+        Self { lateness_s: 10, ahead_s: 5, groups_max: 500_000, entries_max: 1_024, bytes_max: 72 * 1024 * 1024 }
     }
 }
 
@@ -85,6 +85,8 @@ pub struct Windows {
     pub(crate) entries: usize,
     /// Bytes of memories and tallies, as last weighed.
     pub(crate) weighed: usize,
+    /// Places in `due` of groups that are gone.
+    pub(crate) stale: usize,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
     seen: Seen,
@@ -112,6 +114,7 @@ impl Windows {
             serial: 0,
             entries: 0,
             weighed: 0,
+            stale: 0,
             counters: Counters::default(),
             limits,
             seen: Seen::default(),
@@ -241,8 +244,8 @@ impl Windows {
         let slot = slots.trailing_zeros() as usize;
         let mut keys = std::mem::take(&mut self.keys);
         keys.clear();
-        let mut samples = Vec::new();
-        if group_keys(&spec.rule, slot, finding, &mut self.names, &mut keys) {
+        let mut samples = Samples::default();
+        if group_keys(&spec.rule, slot, finding, &self.seen, &mut self.names, &mut keys) {
             let input = &mut Input { rule: &spec.rule, slot, slots, finding, names: &mut self.names };
             spec.kind.read(input, &mut samples);
         }
@@ -285,7 +288,7 @@ impl Windows {
     }
 
     /// An entry for a window: put in its place, measured, told if that makes the difference.
-    fn put(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &[Sample<'_>], finding: &Finding, now: i64) -> Option<Finding> {
+    fn put(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &Samples<'_>, finding: &Finding, now: i64) -> Option<Finding> {
         let lateness = self.lateness_ns();
         let timespan = self.specs.get(spec_at as usize)?.rule.timespan_ns;
         let settles = self.specs.get(spec_at as usize)?.judged == Judged::Settled;
@@ -303,7 +306,7 @@ impl Windows {
         }
         let at = group.episode_for(time, timespan, &self.lanes);
         let mut news = false;
-        for sample in samples {
+        for sample in samples.iter() {
             let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
             let Some(place) = group.ring.insert(entry, &self.lanes) else {
                 self.counters.duplicates += 1;
@@ -331,7 +334,7 @@ impl Windows {
             if let Some(label) = sample.label.as_deref().filter(|_| episode.wants_samples())
                 && let Some(name) = self.names.intern(label)
             {
-                keep_tag(&mut episode.tags, tag(SAMPLE, name));
+                episode.keep_sample(name);
             }
         }
         let mut told = None;
@@ -356,7 +359,7 @@ impl Windows {
     }
 
     /// An entry for a memory: waits until its time is complete.
-    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &[Sample<'_>], now: i64) {
+    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &Samples<'_>, now: i64) {
         let time = self.seen.time;
         let group_at = self.group_of(spec_at, key, time);
         let (Some(spec), Some(Some(group))) = (self.specs.get_mut(spec_at as usize), self.groups.get_mut(group_at as usize)) else {
@@ -369,7 +372,7 @@ impl Windows {
             more.memory = spec.kind.memory(&spec.rule);
         }
         let tags: Box<[u32]> = self.seen.tags.as_slice().into();
-        for sample in samples {
+        for sample in samples.iter() {
             let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
             let order = |e: &Entry| (e.time, self.lanes.id(e.lane, e.seq), e.mark, e.value);
             let wanted = order(&entry);
@@ -408,12 +411,13 @@ impl Windows {
         while let Some(entry) = self.due.first_entry().filter(|e| e.key().saturating_mul(SECOND_NS) <= mark) {
             let second = *entry.key();
             let mut all = entry.remove();
+            let before = all.len();
             all.sort_unstable_by_key(|(_, serial)| *serial);
-            for (at, serial) in all {
-                let stands = |g: &Group| g.serial == serial && g.due == second;
-                if self.groups.get(at as usize).and_then(Option::as_ref).is_some_and(|g| stands(g)) {
-                    self.look(at, mark, now, findings);
-                }
+            let stands = |g: &Group, serial| g.serial == serial && g.due == second;
+            all.retain(|(at, serial)| self.groups.get(*at as usize).and_then(Option::as_ref).is_some_and(|g| stands(g, *serial)));
+            self.stale = self.stale.saturating_sub(before - all.len());
+            for (at, _) in all {
+                self.look(at, mark, now, findings);
             }
         }
     }
@@ -557,10 +561,24 @@ fn worth_telling(episode: &crate::episode::Episode) -> bool {
 
 /// The keys of the groups a finding belongs to: none where a field is missing; several where the first field with a list has
 /// several elements (a correlation's finding that names many hosts belongs to each of them).
-fn group_keys(rule: &Correlation, slot: usize, finding: &Finding, names: &mut Names, keys: &mut Vec<[u32; KEY_PARTS]>) -> bool {
+fn group_keys(
+    rule: &Correlation,
+    slot: usize,
+    finding: &Finding,
+    seen: &Seen,
+    names: &mut Names,
+    keys: &mut Vec<[u32; KEY_PARTS]>,
+) -> bool {
     keys.push([NO_NAME; KEY_PARTS]);
     let mut rest = String::new();
     for (n, part) in rule.group_by.iter().enumerate() {
+        // Most rules group by who is concerned, which is known already.
+        if rule.group_by.len() <= KEY_PARTS
+            && let Some(name) = part.names_for(slot).first().and_then(|field| seen.only(field))
+        {
+            keys.iter_mut().filter_map(|k| k.get_mut(n)).for_each(|place| *place = name);
+            continue;
+        }
         let Some(value) = first_value(part, slot, finding) else { return false };
         if rule.group_by.len() > KEY_PARTS && n + 1 >= KEY_PARTS {
             if n + 1 > KEY_PARTS {

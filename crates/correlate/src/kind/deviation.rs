@@ -20,8 +20,8 @@ use event::Reason;
 use rule::{Bound, Correlation};
 
 use super::{
-    Hit, Input, Judged, Kind, Memory, NoTally, Pending, Refusal, Sample, Tally, Telling, checked, numbers, one_field, shown, whole,
-    with_condition,
+    Hit, Input, Judged, Kind, Memory, NoTally, Pending, Refusal, Sample, Samples, Tally, Telling, checked, numbers, one_field, shown,
+    whole, with_condition,
 };
 use crate::bytes::{Reader, Writer};
 use crate::episode::keep_tag;
@@ -56,7 +56,7 @@ impl Kind for Deviation {
     fn is_count(&self) -> bool {
         false
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         if input.rule.fields.is_empty() {
             return out.push(Sample { value: 1f64.to_bits(), mark: 1, label: None });
         }

@@ -8,7 +8,7 @@ use ahash::{AHashMap, AHashSet};
 use event::{Field, Finding, Name, Value, field};
 use rule::Correlation;
 
-use super::{Input, Sample};
+use super::{Input, Sample, Samples};
 use crate::names::Names;
 use crate::ring::Entry;
 
@@ -20,14 +20,14 @@ const PAIRS_MAX: usize = 32;
 const FROM: &[Field] = &[field::SRC_IP, field::DEVICE_IP, field::DEVICE_HOSTNAME, field::AGENT_ID];
 const TO: &[Field] = &[field::DST_IP, field::DEVICE_IP, field::DEVICE_HOSTNAME, field::AGENT_ID];
 
-/// The edges of a finding; `mark` is what the kind keeps with each.
-pub(super) fn read<'a>(input: &mut Input<'a, '_>, mark: u32, out: &mut Vec<Sample<'a>>) {
+/// The edges of a finding; `mark` is what the kind keeps with each, `own` whether a host that acts upon itself is one.
+pub(super) fn read<'a>(input: &mut Input<'a, '_>, mark: u32, own: bool, out: &mut Samples<'a>) {
     let from = side(input.rule, "from", FROM, input.finding, input.names);
     let to = side(input.rule, "to", TO, input.finding, input.names);
     let to = if to.is_empty() { &from } else { &to };
     for f in &from {
         for t in to {
-            if out.len() < PAIRS_MAX {
+            if out.len() < PAIRS_MAX && (own || f != t) {
                 out.push(Sample { value: u64::from(*f) << 32 | u64::from(*t), mark, label: None });
             }
         }

@@ -16,7 +16,8 @@ use event::Reason;
 use rule::Correlation;
 
 use super::{
-    Hash, Hit, Input, Judged, Kind, Memory, NO_NAME, NoTally, Pending, Refusal, Sample, Tally, Telling, first_value, one_field, span,
+    Hash, Hit, Input, Judged, Kind, Memory, NO_NAME, NoTally, Pending, Refusal, Sample, Samples, Tally, Telling, first_value, one_field,
+    span,
 };
 use crate::bytes::{Reader, Writer};
 use crate::state::StateError;
@@ -47,7 +48,7 @@ impl Kind for FirstSeen {
     fn judged(&self) -> Judged {
         Judged::Memory
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         one_value(input, out);
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
@@ -69,7 +70,7 @@ pub(super) fn without_bounds(rule: &Correlation) -> Result<(), Refusal> {
     Err((format!("a {} with a bound", rule.kind), "leave out gt, gte, lt, lte, eq and neq".into()))
 }
 
-pub(super) fn one_value<'a>(input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+pub(super) fn one_value<'a>(input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
     let Some(value) = input.rule.fields.first().and_then(|key| first_value(key, input.slot, input.finding)) else { return };
     let mut hash = Hash::new();
     hash.value(value);

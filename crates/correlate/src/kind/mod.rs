@@ -124,7 +124,7 @@ pub(crate) trait Kind: Sync {
         false
     }
     /// What the finding gives to count; nothing pushed: it does not count.
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>);
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>);
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally>;
     fn memory(&self, _rule: &Correlation) -> Option<Box<dyn Memory>> {
         None
@@ -149,6 +149,38 @@ pub(crate) struct Sample<'a> {
     pub mark: u32,
     /// What people are shown of it.
     pub label: Option<Cow<'a, Value>>,
+}
+
+/// What a finding gives; the first without an allocation, because there is hardly ever a second.
+#[derive(Default)]
+pub(crate) struct Samples<'a> {
+    first: Option<Sample<'a>>,
+    more: Vec<Sample<'a>>,
+}
+
+impl<'a> Samples<'a> {
+    pub(crate) fn push(&mut self, sample: Sample<'a>) {
+        if self.first.is_none() {
+            self.first = Some(sample);
+        } else {
+            self.more.push(sample);
+        }
+    }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sample<'a>> {
+        self.first.iter().chain(&self.more)
+    }
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+impl<'a> Extend<Sample<'a>> for Samples<'a> {
+    fn extend<I: IntoIterator<Item = Sample<'a>>>(&mut self, samples: I) {
+        samples.into_iter().for_each(|s| self.push(s));
+    }
 }
 
 /// What is told, for the reason.

@@ -2,7 +2,7 @@
 
 use event::Value;
 
-use super::{Input, Sample, Step, Tally, first_value};
+use super::{Input, Sample, Samples, Step, Tally, first_value};
 use crate::ring::Entry;
 
 /// Largest number that is taken; anything beyond is no measurement.
@@ -10,7 +10,7 @@ const NUMBER_MAX: f64 = 1e18;
 const MILLIONTHS: f64 = 1e6;
 
 /// The numbers of the finding: one, or each element of a list.
-pub(super) fn read<'a>(input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+pub(super) fn read<'a>(input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
     let Some(value) = input.rule.fields.first().and_then(|key| first_value(key, input.slot, input.finding)) else { return };
     let mut push = |value: &Value| {
         if let Some(x) = value.as_f64().filter(|x| x.is_finite() && x.abs() <= NUMBER_MAX) {

@@ -16,7 +16,7 @@ use rule::{Bound, Correlation};
 
 use super::first_seen::{about, one_value};
 use super::{
-    Hit, Input, Judged, Kind, Memory, NoTally, Pending, Refusal, Sample, Tally, Telling, checked, one_field, shown, whole, with_condition,
+    Hit, Input, Judged, Kind, Memory, NoTally, Pending, Refusal, Samples, Tally, Telling, checked, one_field, shown, whole, with_condition,
 };
 use crate::bytes::{Reader, Writer};
 use crate::state::StateError;
@@ -46,7 +46,7 @@ impl Kind for Rare {
     fn is_count(&self) -> bool {
         false
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         one_value(input, out);
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {

@@ -13,7 +13,8 @@ use event::{Name, Reason, Value};
 use rule::Correlation;
 
 use super::{
-    Counts, Full, Input, Kind, Refusal, Sample, Step, Tally, Telling, checked, first_value, one_field, shown, whole, with_condition,
+    Counts, Full, Input, Kind, Refusal, Sample, Samples, Step, Tally, Telling, checked, first_value, one_field, shown, whole,
+    with_condition,
 };
 use crate::ring::Entry;
 
@@ -43,7 +44,7 @@ impl Kind for Reach {
         true
     }
     /// A finding of a correlation carries lists: its units, and beside each the sector.
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         let Some(key) = input.rule.fields.first() else { return };
         let across = Name::from(input.rule.parameters.get("across").map_or("unit.sector", String::as_str));
         let Some(member) = first_value(key, input.slot, input.finding) else { return };

@@ -21,8 +21,8 @@ use event::Reason;
 use rule::{Bound, Correlation};
 
 use super::{
-    Hit, Input, Judged, Kind, Memory, NoTally, Pending, Refusal, Sample, Tally, Telling, checked, first_value, one_field, shown, span,
-    whole,
+    Hit, Input, Judged, Kind, Memory, NoTally, Pending, Refusal, Sample, Samples, Tally, Telling, checked, first_value, one_field, shown,
+    span, whole,
 };
 use crate::bytes::{Reader, Writer};
 use crate::episode::{keep_tag, tag_name};
@@ -73,7 +73,7 @@ impl Kind for Silence {
     fn judged(&self) -> Judged {
         Judged::Memory
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         let Some(value) = input.rule.fields.first().and_then(|key| first_value(key, input.slot, input.finding)) else { return };
         if let Some(name) = input.names.intern(value) {
             out.push(Sample { value: u64::from(name), mark: input.slots, label: Some(Cow::Borrowed(value)) });
@@ -182,7 +182,8 @@ impl Site {
             if self.site && self.down() && holds && !self.told {
                 self.told = true;
                 let all: Vec<u32> = self.members.iter().filter(|(_, m)| m.state != State::Speaking).map(|(n, _)| *n).collect();
-                let since = ripe.iter().map(|(_, since)| *since).max().unwrap_or(mark);
+                let since = |m: &Member| if let State::Quiet(since) | State::Judged(since) = m.state { Some(since) } else { None };
+                let since = self.members.values().filter_map(since).max().unwrap_or(mark);
                 hits.push(self.hit(&all, since, silent));
             } else if !self.site && !self.down() && holds {
                 for (name, since) in &ripe {

@@ -13,7 +13,7 @@ use event::Reason;
 use rule::Correlation;
 
 use super::edges::{self, EDGES_MAX, Edges};
-use super::{Full, Input, Kind, Refusal, Sample, Step, Tally, Telling, checked, shown, whole, with_condition};
+use super::{Full, Input, Kind, Refusal, Samples, Step, Tally, Telling, checked, shown, whole, with_condition};
 use crate::ring::Entry;
 
 pub(super) struct Spread;
@@ -47,10 +47,8 @@ impl Kind for Spread {
     fn note_is_name(&self, n: usize) -> bool {
         n == 0
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
-        edges::read(input, input.slots, out);
-        // A host that acts upon itself spreads nothing.
-        out.retain(|s| s.value >> 32 != s.value & 0xffff_ffff);
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
+        edges::read(input, input.slots, false, out);
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {
         let wanted = rule.condition.iter().map(|b| b.value).fold(1.0, f64::max);

@@ -14,7 +14,7 @@ use event::{Reason, RuleMeta, Value};
 use rule::Correlation;
 
 use super::edges::{self, EDGES_MAX, Edges};
-use super::{Full, Input, Kind, Refusal, Sample, Step, Tally, Telling, checked, shown, whole, with_condition};
+use super::{Full, Input, Kind, Refusal, Samples, Step, Tally, Telling, checked, shown, whole, with_condition};
 use crate::ring::Entry;
 
 /// Tactics in the order an attack usually takes, with the word of the tag; the last three only in the ICS matrix.
@@ -91,10 +91,10 @@ impl Kind for Stages {
     fn note_is_name(&self, n: usize) -> bool {
         n == 0
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         let mark = bits(&input.finding.rule);
         if mark != 0 {
-            edges::read(input, mark, out);
+            edges::read(input, mark, true, out);
         }
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {

@@ -6,7 +6,7 @@ use rule::Correlation;
 
 use super::sequence::Sequence;
 use super::temporal::{names, several};
-use super::{Full, Input, Kind, Refusal, Sample, Tally, Telling};
+use super::{Full, Input, Kind, Refusal, Sample, Samples, Tally, Telling};
 
 pub(super) struct TemporalOrdered;
 
@@ -26,7 +26,7 @@ impl Kind for TemporalOrdered {
     fn full(&self) -> Full {
         Full::Chains
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         out.push(Sample { value: 0, mark: input.slots, label: None });
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {

@@ -5,7 +5,7 @@ use event::Reason;
 use rule::Correlation;
 
 use super::numbers::{self, Sum, Summed};
-use super::{Full, Input, Judged, Kind, Refusal, Sample, Tally, Telling, checked, one_field, shown, whole, with_condition};
+use super::{Full, Input, Judged, Kind, Refusal, Samples, Tally, Telling, checked, one_field, shown, whole, with_condition};
 
 pub(super) struct ValueAvg;
 
@@ -33,7 +33,7 @@ impl Kind for ValueAvg {
     fn full(&self) -> Full {
         Full::Added
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         numbers::read(input, out);
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use event::{Reason, Value};
 use rule::Correlation;
 
-use super::{Distinct, Full, Hash, Input, Kind, Refusal, Sample, Tally, Telling, first_value, shown, with_condition};
+use super::{Distinct, Full, Hash, Input, Kind, Refusal, Sample, Samples, Tally, Telling, first_value, shown, with_condition};
 
 /// Elements of a list that count.
 const VALUES_MAX: usize = 32;
@@ -30,7 +30,7 @@ impl Kind for ValueCount {
     }
     /// A finding that lacks one of the fields is not counted. Where one field is counted and it is a list (a correlation over
     /// correlations: the units an attack was seen at), each element counts.
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         let one = |value: &'a Value| {
             let mut hash = Hash::new();
             hash.value(value);

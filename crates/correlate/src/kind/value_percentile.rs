@@ -11,8 +11,8 @@ use event::Reason;
 use rule::Correlation;
 
 use super::{
-    Counts, Full, Hash, Input, Judged, Kind, Refusal, Sample, Step, Tally, Telling, checked, first_value, numbers, one_field, shown, whole,
-    with_condition,
+    Counts, Full, Hash, Input, Judged, Kind, Refusal, Sample, Samples, Step, Tally, Telling, checked, first_value, numbers, one_field,
+    shown, whole, with_condition,
 };
 use crate::ring::Entry;
 
@@ -50,7 +50,7 @@ impl Kind for ValuePercentile {
     fn entries_max(&self, limit: usize) -> usize {
         limit.saturating_mul(4)
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         if percentile(input.rule).is_some() {
             return numbers::read(input, out);
         }

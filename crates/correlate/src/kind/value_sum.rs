@@ -5,7 +5,7 @@ use event::Reason;
 use rule::Correlation;
 
 use super::numbers::{self, Sum, Summed};
-use super::{Full, Input, Kind, Refusal, Sample, Tally, Telling, one_field, shown, with_condition};
+use super::{Full, Input, Kind, Refusal, Samples, Tally, Telling, one_field, shown, with_condition};
 
 pub(super) struct ValueSum;
 
@@ -26,7 +26,7 @@ impl Kind for ValueSum {
     fn full(&self) -> Full {
         Full::Added
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Vec<Sample<'a>>) {
+    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         numbers::read(input, out);
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
