@@ -39,13 +39,40 @@ pub(crate) fn tag_name(tag: u32) -> u32 {
 /// How many tags of each kind there are, so that a full kind costs nothing more.
 pub(crate) type TagCounts = [u8; SAMPLE as usize + 1];
 
-/// `keep_tag` with the counts at hand.
-fn keep_counted(tags: &mut Vec<u32>, counts: &mut TagCounts, tag: u32) {
-    let Some(count) = counts.get_mut(tag_kind(tag) as usize).filter(|c| usize::from(**c) < PARTIES_MAX) else { return };
-    if !tags.contains(&tag) {
-        if tags.capacity() == 0 {
-            tags.reserve_exact(6);
+/// Tags of an episode: the few that nearly all have lie in place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Tags {
+    Few([u32; TAGS_FEW], u8),
+    Many(Vec<u32>),
+}
+
+const TAGS_FEW: usize = 7;
+
+impl Tags {
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::Few(few, count) => few.get(..usize::from(*count)).unwrap_or_default(),
+            Self::Many(many) => many,
         }
+    }
+    fn push(&mut self, tag: u32) {
+        match self {
+            Self::Few(few, count) => match few.get_mut(usize::from(*count)) {
+                Some(place) => {
+                    *place = tag;
+                    *count += 1;
+                }
+                None => *self = Self::Many(few.iter().copied().chain([tag]).collect()),
+            },
+            Self::Many(many) => many.push(tag),
+        }
+    }
+}
+
+/// `keep_tag` with the counts at hand.
+fn keep_counted(tags: &mut Tags, counts: &mut TagCounts, tag: u32) {
+    let Some(count) = counts.get_mut(tag_kind(tag) as usize).filter(|c| usize::from(**c) < PARTIES_MAX) else { return };
+    if !tags.as_slice().contains(&tag) {
         tags.push(tag);
         *count += 1;
     }
@@ -179,7 +206,7 @@ pub(crate) struct Episode {
     pub reached: bool,
     /// How far the furthest clock was ahead, in seconds; 0 where none was.
     pub ahead_s: u32,
-    pub tags: Vec<u32>,
+    pub tags: Tags,
     counts: TagCounts,
     more: Option<Box<More>>,
 }
@@ -212,7 +239,7 @@ impl Episode {
             peak: 0.0,
             reached: false,
             ahead_s: 0,
-            tags: Vec::new(),
+            tags: Tags::Few([0; TAGS_FEW], 0),
             counts: [0; SAMPLE as usize + 1],
             more: None,
         }
@@ -277,7 +304,7 @@ impl Episode {
         }
         self.reached |= other.reached;
         self.ahead_s = self.ahead_s.max(other.ahead_s);
-        other.tags.iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
+        other.tags.as_slice().iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
         if let Some(theirs) = other.told() {
             let ours = self.told();
             self.more().told = Some(ours.map_or(theirs, |ours| Told {
@@ -324,7 +351,7 @@ impl Episode {
         w.u64(self.peak.to_bits());
         w.u8(u8::from(self.reached));
         w.u32(self.ahead_s);
-        crate::kind::save_tags(w, &self.tags);
+        crate::kind::save_tags(w, self.tags.as_slice());
         w.u8(u8::from(self.more.is_some()));
         let Some(more) = &self.more else { return };
         w.u8(u8::from(more.told.is_some()));
@@ -359,6 +386,60 @@ impl Episode {
             e.more = Some(Box::new(more));
         }
         Ok(e)
+    }
+}
+
+/// The open episodes of a group, the oldest first: one, nearly always.
+#[derive(Debug, Default)]
+pub(crate) enum Episodes {
+    #[default]
+    None,
+    One(Episode),
+    Many(Vec<Episode>),
+}
+
+impl Episodes {
+    pub(crate) fn insert(&mut self, at: usize, episode: Episode) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(episode),
+            Self::One(one) if at == 0 => Self::Many(vec![episode, one]),
+            Self::One(one) => Self::Many(vec![one, episode]),
+            Self::Many(mut many) => {
+                many.insert(at.min(many.len()), episode);
+                Self::Many(many)
+            }
+        };
+    }
+    pub(crate) fn remove(&mut self, at: usize) -> Option<Episode> {
+        match self {
+            Self::Many(many) => (at < many.len()).then(|| many.remove(at)),
+            _ if at > 0 => None,
+            one => match std::mem::take(one) {
+                Self::One(episode) => Some(episode),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl std::ops::Deref for Episodes {
+    type Target = [Episode];
+    fn deref(&self) -> &[Episode] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl std::ops::DerefMut for Episodes {
+    fn deref_mut(&mut self) -> &mut [Episode] {
+        match self {
+            Self::None => &mut [],
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Many(many) => many,
+        }
     }
 }
 

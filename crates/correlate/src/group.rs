@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::REFRESH_S;
 use crate::clock::{IDLE_NS, LAG_NS};
-use crate::episode::{Episode, keep_tag};
+use crate::episode::{Episode, Episodes, keep_tag};
 use crate::kind::{Full, Hit, Memory, Pending, Step, Tally};
 use crate::names::Lanes;
 use crate::ring::{Place, Ring};
@@ -27,7 +27,7 @@ pub(crate) struct Group {
     pub due: i64,
     pub arrival: i64,
     pub ring: Ring,
-    pub episodes: Vec<Episode>,
+    pub episodes: Episodes,
     pub importance: u8,
     pub crowded: u32,
     pub more: Option<Box<More>>,
@@ -71,7 +71,7 @@ impl Group {
         if let Some(at) = self.episodes.iter().position(near) {
             while let Some(other) = self.episodes.iter().skip(at + 1).position(near) {
                 let other = self.episodes.remove(at + 1 + other);
-                if let Some(episode) = self.episodes.get_mut(at) {
+                if let (Some(episode), Some(other)) = (self.episodes.get_mut(at), other) {
                     episode.merge(other, lanes);
                 }
             }
@@ -81,9 +81,6 @@ impl Group {
             self.episodes.remove(0);
         }
         let at = self.episodes.partition_point(|e| e.first < time);
-        if self.episodes.capacity() == 0 {
-            self.episodes.reserve_exact(1);
-        }
         self.episodes.insert(at, Episode::new(time));
         at
     }

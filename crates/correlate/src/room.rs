@@ -17,7 +17,7 @@ use crate::spec::Spec;
 use crate::windows::Windows;
 
 /// Measured sizes with the allocator's share: a group with one episode and its index, an entry, a name.
-const GROUP_BYTES: usize = 400;
+const GROUP_BYTES: usize = 370;
 const ENTRY_BYTES: usize = 40;
 const NAME_BYTES: usize = 80;
 /// From here on a group counts as suspicious.
@@ -161,8 +161,8 @@ impl Windows {
             };
             group.ring.entries.iter().for_each(|e| mark_entry(e.value, e.lane));
             used.insert(group.owner, ());
-            for episode in &group.episodes {
-                episode.tags.iter().for_each(|t| self.names.mark(crate::episode::tag_name(*t)));
+            for episode in group.episodes.iter() {
+                episode.tags.as_slice().iter().for_each(|t| self.names.mark(crate::episode::tag_name(*t)));
                 episode.oldest().iter().for_each(|e| {
                     used.insert(e.1, ());
                 });
@@ -210,7 +210,7 @@ fn suspicion(spec: &Spec, group: &Group) -> u32 {
         return memory.worth() + importance(group);
     }
     let mut most = 0;
-    for episode in &group.episodes {
+    for episode in group.episodes.iter() {
         let come = if episode.peak > 0.0 { episode.peak } else { 0.0 };
         // The first step is no progress: every stranger has made it.
         let first = if spec.kind.is_count() { 1.0 } else { 0.0 };

@@ -126,8 +126,8 @@ impl Spec {
         if episode.ahead_s > 0 {
             reasons.push(Reason::new("clock_ahead").arg("seconds", episode.ahead_s));
         }
-        let samples: Vec<u32> = named(&episode.tags, SAMPLE).collect();
-        let facts = self.tell_facts(&group.key, &samples, &episode.tags, episode.peak, names);
+        let samples: Vec<u32> = named(episode.tags.as_slice(), SAMPLE).collect();
+        let facts = self.tell_facts(&group.key, &samples, episode.tags.as_slice(), episode.peak, names);
         let (from, to) = (group.ring.lower(episode.first), group.ring.upper(episode.last));
         let evidence = episode.evidence(group.ring.entries.range(from..to), lanes);
         let time = event.as_ref().map_or(episode.last, |e| e.time.ns().min(episode.last));

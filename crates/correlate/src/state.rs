@@ -10,7 +10,7 @@ use event::Timestamp;
 
 use crate::bytes::{Reader, Writer};
 use crate::clock::Clock;
-use crate::episode::Episode;
+use crate::episode::{Episode, Episodes};
 use crate::group::{Gate, Group, More};
 use crate::kind::{Hit, Pending, Step, load_evidence, load_tags, save_evidence, save_tags};
 use crate::names::{Lanes, Names};
@@ -190,7 +190,11 @@ fn read_group(r: &mut Reader<'_>, spec_at: usize, spec: &Spec) -> Result<Group, 
     for _ in 0..r.len()? {
         ring.entries.push_back(read_entry(r)?);
     }
-    let episodes = (0..r.len()?).map(|_| Episode::load(r)).collect::<Result<_, _>>()?;
+    let mut episodes = Episodes::default();
+    for _ in 0..r.len()? {
+        let at = episodes.len();
+        episodes.insert(at, Episode::load(r)?);
+    }
     let more = if r.u8()? == 0 { None } else { Some(Box::new(read_more(r, spec)?)) };
     Ok(Group { spec: spec_at as u32, owner, serial, key, due, arrival, ring, episodes, importance, crowded, more })
 }

@@ -12,7 +12,7 @@ use rule::{Correlation, RuleError};
 
 use crate::REFRESH_S;
 use crate::clock::Clock;
-use crate::episode::Seen;
+use crate::episode::{Episodes, Seen};
 use crate::group::{Group, More};
 use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Samples, first_value};
 use crate::names::{Lanes, Names};
@@ -279,7 +279,7 @@ impl Windows {
             due: second_after(due),
             arrival: i64::MIN,
             ring: Ring::default(),
-            episodes: Vec::new(),
+            episodes: Episodes::default(),
             importance: 0,
             crowded: 0,
             more: None,
@@ -490,7 +490,7 @@ impl Windows {
             if holds && episode.told().is_none_or(|t| episode.total > t.total || episode.peak != t.peak) {
                 told.extend(spec.tell(group, n, None, &self.names, &self.lanes));
             }
-            let closed = group.episodes.remove(n);
+            let Some(closed) = group.episodes.remove(n) else { break };
             let (from, to) = (group.ring.lower(closed.first), group.ring.upper(closed.last));
             group.ring.entries.drain(from..to);
             group.forget_running();
