@@ -3,6 +3,7 @@
 //! Each case prints a table; the floors are what the parsers reach, so that a step back is seen. Goals are named beside them.
 //! `VERBOSE=1` prints every line that differs.
 
+mod auditd;
 mod crowdsec;
 mod elastic;
 mod fail2ban;

@@ -47,8 +47,9 @@ fn an_agent_that_falls_silent_and_a_ledger_that_does_not_add_up_are_alerts() {
 /// For every hit case, cut anywhere: saved and restored into a new engine, the changes that follow are the same.
 #[test]
 fn a_restart_in_the_middle_changes_nothing() {
-    for (rule, folder) in harness::cases().into_iter().step_by(4) {
-        let text = std::fs::read_to_string(folder.join("hit.jsonl")).unwrap();
+    for (rule, folder) in harness::stepped().into_iter().step_by(4) {
+        let file = folder.join("hit.jsonl");
+        let text = std::fs::read_to_string(&file).unwrap();
         let events: Vec<Arc<Event>> = text
             .lines()
             .enumerate()
@@ -60,11 +61,11 @@ fn a_restart_in_the_middle_changes_nothing() {
             .collect();
         let last = events.iter().map(|e| e.time).max().unwrap();
         let changes = |cut: usize| {
-            let mut engine = harness::engine();
+            let mut engine = harness::engine_for(&file);
             let mut out = Outcome::default();
             engine.step(&events[..cut], events[..cut].iter().map(|e| e.time).max().unwrap_or(events[0].time), &mut out);
             let saved = engine.save();
-            let mut engine = harness::engine();
+            let mut engine = harness::engine_for(&file);
             engine.restore(&saved, Timestamp::MIN).unwrap_or_else(|e| panic!("{e}"));
             assert!(engine.restore(&saved[..saved.len() - 1], Timestamp::MIN).is_err());
             engine.step(&events[cut..], last, &mut out);

@@ -27,7 +27,7 @@ pub fn engine() -> Engine {
 
 /// An engine over what a case needs: the pack of its area alone, or all rules without the packs. Compiling every rule for every case
 /// would take most of the time.
-fn engine_for(path: &Path) -> Engine {
+pub fn engine_for(path: &Path) -> Engine {
     let area = path.ancestors().nth(2).and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     let base = root().join("config/rules");
     let rules = if LINE_BY_LINE.contains(&area.as_str()) {
@@ -118,10 +118,20 @@ pub fn cases() -> Vec<(String, PathBuf)> {
     found
 }
 
+/// The cases that need an engine: all but those that are told line by line.
+pub fn stepped() -> Vec<(String, PathBuf)> {
+    let (alerting, detections) = (alerting(), detections());
+    let lines = |folder: &Path, rule: &String| LINE_BY_LINE.iter().any(|a| area(folder) == *a) && detections.contains(rule);
+    cases().into_iter().filter(|(rule, folder)| alerting.contains(rule) && !lines(folder, rule)).collect()
+}
+
+fn area(folder: &Path) -> &str {
+    folder.parent().and_then(Path::file_name).and_then(|n| n.to_str()).unwrap_or_default()
+}
+
 /// Problems of one case, in words; empty if it holds.
 pub fn check(rule: &str, folder: &Path, names: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
-    let area = folder.parent().and_then(Path::file_name).unwrap_or_default();
-    if LINE_BY_LINE.iter().any(|a| area == *a) && detections().contains(rule) {
+    if LINE_BY_LINE.iter().any(|a| area(folder) == *a) && detections().contains(rule) {
         return check_lines(rule, folder);
     }
     let mut problems = Vec::new();

@@ -11,6 +11,7 @@ mod account;
 mod appliance;
 mod apps;
 mod asterisk;
+mod auditd;
 mod database;
 mod exim;
 mod ftp;
@@ -29,6 +30,7 @@ mod stamp;
 mod system;
 mod web;
 
+pub use auditd::{ACTS_MAX, Acts};
 pub use header::{Header, header};
 pub use sessions::{AGE_MAX_S, Reader, SESSIONS_MAX, Sessions};
 
@@ -104,7 +106,7 @@ static FORMATS: &[&Format] = &[
     &system::SYSTEMD,
     &system::CRON,
     &system::KERNEL,
-    &system::AUDIT,
+    &auditd::AUDIT,
     &ftp::VSFTPD,
     &ftp::PROFTPD,
     &ftp::PURE_FTPD,
@@ -253,6 +255,12 @@ pub const FIELDS: &[Field] = &[
     field::COUNT,
     field::DNS_QUERY,
     field::DNS_TYPE,
+    field::PARENT_PID,
+    field::PROCESS_USER,
+    field::FILE_PATH,
+    field::FILE_NAME,
+    field::FILE_MODE,
+    field::FILE_CHANGES,
 ];
 
 /// Outcome of a log-on, in OCSF's `status_id`.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use event::{Class, Event, Kind, Timestamp, Value, field};
 
-use super::{FAILURE, Line, read};
+use super::{Acts, FAILURE, Line, read};
 
 /// Sessions held at once; about 200 bytes each.
 pub const SESSIONS_MAX: usize = 4_096;
@@ -123,6 +123,7 @@ impl Sessions {
 #[derive(Debug, Default)]
 pub struct Reader {
     sessions: Sessions,
+    acts: Acts,
 }
 
 impl Reader {
@@ -134,11 +135,15 @@ impl Reader {
     pub fn read(&mut self, line: &Line<'_>) -> (Class, Event) {
         let (class, mut event) = read(line);
         self.sessions.follow(&mut event);
+        self.acts.follow(&mut event);
         (class, event)
     }
 
     pub const fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+    pub const fn acts(&self) -> &Acts {
+        &self.acts
     }
 }
 

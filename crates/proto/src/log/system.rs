@@ -1,14 +1,13 @@
-//! The system's own voice: systemd, cron, the kernel, auditd in syslog form.
+//! The system's own voice: systemd, cron, the kernel.
 
-use event::{Class, Event, Kind, Timestamp, field};
+use event::{Class, Event, Kind, field};
 
-use super::scan::{after, after_last, between, set_place, value};
+use super::scan::{after, after_last, set_place, value};
 use super::{FAILURE, Format, Header, SUCCESS};
 
 pub(crate) static SYSTEMD: Format = Format::new("systemd", &["systemd"], systemd);
 pub(crate) static CRON: Format = Format::new("cron", &["cron", "crond", "crontab", "anacron", "atd"], cron);
 pub(crate) static KERNEL: Format = Format::new("kernel", &["kernel"], kernel).by(&[" SRC="]).whole();
-pub(crate) static AUDIT: Format = Format::new("auditd", &["audit", "auditd", "audispd"], audit).by(&[" msg=audit("]);
 
 /// `Started X.`, `Stopped X.`, `X: Main process exited, …`, `Reloading.`; OCSF application lifecycle: 3 start, 4 stop, 5 restart.
 fn systemd(head: &Header<'_>, event: &mut Event) -> Option<Class> {
@@ -99,40 +98,4 @@ fn kernel(head: &Header<'_>, event: &mut Event) -> Option<Class> {
         return Some(Class::Normal);
     }
     None
-}
-
-/// `type=USER_AUTH msg=audit(1.2:3): pid=1 uid=0 … acct="root" exe="/usr/sbin/sshd" hostname=… addr=1.2.3.4 terminal=ssh res=failed'`
-fn audit(head: &Header<'_>, event: &mut Event) -> Option<Class> {
-    let message = head.message;
-    let kind = value(message, "type").or_else(|| between(message, "type=", " "))?;
-    event.body.set(field::EVENT_CODE, kind);
-    // `msg=audit(1481076983.819:7798):` is the time of the act.
-    if let Some((secs, millis)) = between(message, "msg=audit(", ":").and_then(|t| t.split_once('.'))
-        && let (Ok(secs), Ok(millis)) = (secs.parse::<i64>(), millis.parse::<i64>())
-    {
-        event.time = Timestamp::from_ms(secs.saturating_mul(1_000).saturating_add(millis));
-    }
-    if head.pid.is_none() {
-        event.body.set_some(field::PROCESS_PID, value(message, "pid").and_then(|p| p.parse::<i64>().ok()));
-    }
-    event.body.set_some(field::ACTOR_UID, value(message, "uid"));
-    event.body.set_some(field::PROCESS_PATH, value(message, "exe"));
-    event.body.set_some(field::PROCESS_NAME, value(message, "comm"));
-    let status = match value(message, "res").or_else(|| value(message, "success")).map(|r| r.trim_end_matches('\'')) {
-        Some("success" | "1" | "yes") => SUCCESS,
-        Some("failed" | "0" | "no") => FAILURE,
-        _ => return Some(Class::Bulk),
-    };
-    event.body.set(field::STATUS_ID, status);
-    if !matches!(kind, "USER_AUTH" | "USER_LOGIN" | "USER_ERR") {
-        return Some(Class::Bulk);
-    }
-    event.kind = Kind::Authentication;
-    event.activity = 1;
-    event.body.set_some(field::USER_NAME, value(message, "acct"));
-    event.body.set_some(field::SERVICE_NAME, value(message, "exe").map(|e| e.rsplit('/').next().unwrap_or(e)));
-    if let Some(host) = value(message, "addr").filter(|a| *a != "?") {
-        super::scan::set_source(event, host, None);
-    }
-    Some(Class::Critical)
 }
