@@ -2,4 +2,5 @@
 
 mod agreement;
 mod live;
+mod modbus;
 mod mutation;

@@ -406,6 +406,7 @@ fn want(want: proto::net::Want) -> packet::Want {
     match want {
         proto::net::Want::More => packet::Want::More,
         proto::net::Want::Wake => packet::Want::Wake,
+        proto::net::Want::Whole => packet::Want::Whole,
         proto::net::Want::Stop => packet::Want::Stop,
     }
 }

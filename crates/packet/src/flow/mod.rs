@@ -89,6 +89,9 @@ pub enum Want {
     More,
     /// More, and call `wake` about a second of packet time later.
     Wake,
+    /// As `Wake`, and to the end of the flow however long it is: the limit of bytes begins anew with each piece. For protocols that
+    /// talk for years over one connection.
+    Whole,
     /// No more bytes of this flow, either way.
     Stop,
 }

@@ -1,7 +1,7 @@
 //! One direction of a TCP connection as ordered bytes.
 //!
 //! The first copy of a byte wins; a retransmission with other content changes nothing. Only the first `limit` bytes are
-//! handed on, so a segment past them is not kept either: what waits for a hole is bounded by the limit, by
+//! handed on (unless the observer wants the whole), so a segment past them is not kept either: what waits for a hole is bounded by the limit, by
 //! `SEGMENTS_MAX` and by the table's budget. A hole is given up (and said: `gap`) when one of these is reached, when the
 //! other side acknowledges past it (the sensor missed the segment), or at the end.
 
@@ -190,9 +190,19 @@ impl Stream {
         }
         let take = bytes.len().min(room.limit.saturating_sub(self.next) as usize);
         self.next += take as u32;
-        let refused = take > 0 && sink(Chunk { bytes: &bytes[..take], gap }) == Want::Stop;
-        if refused || self.next >= room.limit {
-            self.stop(room.budget);
+        let want = if take > 0 { sink(Chunk { bytes: &bytes[..take], gap }) } else { Want::More };
+        match (want, self.base) {
+            (Want::Stop, _) => self.stop(room.budget),
+            // What waits for a hole is placed by the old base: then the next piece is soon enough.
+            (Want::Whole, Some(base)) if self.waiting.is_none() => {
+                self.base = Some(base.wrapping_add(self.next));
+                self.next = 0;
+                if let Some(rest) = bytes.get(take..).filter(|rest| !rest.is_empty()) {
+                    self.deliver(rest, false, room, sink);
+                }
+            }
+            _ if self.next >= room.limit => self.stop(room.budget),
+            _ => {}
         }
     }
 }
@@ -228,6 +238,31 @@ mod tests {
         fn push(&mut self, seq: u32, bytes: &[u8]) -> Pushed {
             self.with(100, |s, r, k| s.push(seq, bytes, r, k))
         }
+    }
+
+    #[test]
+    fn an_observer_that_wants_the_whole_gets_more_than_the_limit() {
+        let mut b = Bench::new();
+        for n in 0..50u32 {
+            // Every fifth piece comes before the one in front of it.
+            let n = if n % 5 == 3 {
+                n + 1
+            } else if n % 5 == 4 {
+                n - 1
+            } else {
+                n
+            };
+            let out = &mut b.out;
+            let mut room = Room { limit: 100, budget: &mut b.budget, gaps: &mut b.gaps };
+            b.stream.push(1000 + n * 30, &[b'a' + (n % 26) as u8; 30], &mut room, &mut |c: Chunk<'_>| {
+                assert!(!c.gap);
+                out.extend_from_slice(c.bytes);
+                Want::Whole
+            });
+        }
+        assert_eq!((b.out.len(), b.budget, b.gaps), (1_500, 1 << 20, 0));
+        assert!(b.out.chunks(30).enumerate().all(|(n, c)| c == [b'a' + (n % 26) as u8; 30]));
+        assert!(b.push(1000 + 60, b"old").retransmitted);
     }
 
     #[test]

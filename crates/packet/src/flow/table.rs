@@ -353,7 +353,7 @@ impl<D: Default> FlowTable<D> {
                 if !flow.stopped && !udp.payload.is_empty() {
                     let want = observer.datagram(flow, &mut slot.data, side, udp.payload, frame.time);
                     flow.stopped |= want == Want::Stop;
-                    next.asked |= want == Want::Wake;
+                    next.asked |= matches!(want, Want::Wake | Want::Whole);
                 }
                 UDP
             }
@@ -391,7 +391,7 @@ impl<D: Default> FlowTable<D> {
         if flow.half_open() {
             return;
         }
-        if std::mem::take(&mut flow.wake_asked) && observer.wake(flow, &mut slot.data, at) == Want::Wake {
+        if std::mem::take(&mut flow.wake_asked) && matches!(observer.wake(flow, &mut slot.data, at), Want::Wake | Want::Whole) {
             (flow.wake_set, flow.wake_asked) = (true, true);
             // From the table's time, not from when it was due: after a jump of years it is asked once, not once a second.
             self.wakes.push_back((self.now.plus_ns(self.config.attempt_wait_ns), index, generation));

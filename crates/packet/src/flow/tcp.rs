@@ -123,7 +123,7 @@ pub(super) fn hand_on<D, O: Observer<D>, R>(
     let mut stopped = false;
     let result = f(&mut stream, &mut |chunk| {
         let want = observer.stream(flow, data, side, chunk, at);
-        next.asked |= want == Want::Wake;
+        next.asked |= matches!(want, Want::Wake | Want::Whole);
         stopped |= want == Want::Stop;
         want
     });

@@ -8,6 +8,7 @@ pub mod arp;
 pub mod dns;
 pub mod http;
 mod md5;
+pub mod modbus;
 pub mod ssh;
 pub mod tls;
 
@@ -55,6 +56,8 @@ pub enum Want {
     More,
     /// More, and a call of `wake` about a second later: something waits for an answer that may never come.
     Wake,
+    /// As `Wake`, and the flow to its end however long it is: for protocols that talk for years over one connection.
+    Whole,
     /// Nothing more from this flow.
     Stop,
 }
@@ -99,8 +102,8 @@ pub trait Parser: Send {
     fn end(&mut self, now: Timestamp, out: &mut dyn Emit);
 }
 
-/// Every network protocol there is. `mod modbus;` and one row here is all it takes to add one.
-pub static PROTOCOLS: &[&Protocol] = &[&dns::DNS, &tls::TLS, &http::HTTP, &ssh::SSH];
+/// Every network protocol there is. `mod dnp3;` and one row here is all it takes to add one.
+pub static PROTOCOLS: &[&Protocol] = &[&dns::DNS, &tls::TLS, &http::HTTP, &ssh::SSH, &modbus::MODBUS];
 
 /// Which rows of `PROTOCOLS` are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
