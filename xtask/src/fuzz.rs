@@ -76,7 +76,9 @@ fn build() -> Result<()> {
         .env("CARGO_TARGET_DIR", shell::target_dir().join("fuzz"))
         .status()?;
     if !status.success() {
-        bail!("the fuzz targets do not build");
+        bail!(
+            "the fuzz targets do not build; where only their lock file is behind, `cargo metadata --manifest-path fuzz/Cargo.toml` renews it"
+        );
     }
     Ok(())
 }
