@@ -316,6 +316,7 @@ fn meta(id: &str) -> Arc<RuleMeta> {
         tags: vec![],
         author: String::new(),
         path: String::new(),
+        shadow: false,
         alerts: true,
         group_by: vec![],
     })
