@@ -162,7 +162,7 @@ fn address(source: u32) -> std::net::IpAddr {
 }
 
 fn important(host: u16) -> bool {
-    host % 20 == 0 || (100..150).contains(&host)
+    host.is_multiple_of(20) || (100..150).contains(&host)
 }
 
 fn finding(one: &Logon, failed: &Arc<RuleMeta>, accepted: &Arc<RuleMeta>) -> Finding {
@@ -249,8 +249,8 @@ fn measure(name: &str) -> String {
     let started = cpu_ns();
     let mut count = 0u64;
     for one in stream(name) {
-        let f = vec![finding(&one, &failed, &accepted)];
-        count += f.len() as u64;
+        std::hint::black_box(finding(&one, &failed, &accepted));
+        count += 1;
     }
     let base = cpu_ns() - started;
     let mut told: BTreeSet<Group> = BTreeSet::new();

@@ -78,7 +78,7 @@ impl Edges {
 
     /// Tries every origin that can have had a part in the newest edges; `better` picks.
     pub(super) fn best(&self, value: &dyn Fn(&Reached) -> f64) -> Option<(f64, Reached)> {
-        let mut origins: Vec<u32> = self.edges.iter().map(|e| from(e)).collect();
+        let mut origins: Vec<u32> = self.edges.iter().map(from).collect();
         let mut seen = AHashSet::new();
         origins.retain(|o| seen.insert(*o));
         let mut best: Option<(f64, Reached)> = None;
