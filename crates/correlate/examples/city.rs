@@ -120,6 +120,7 @@ fn meta(id: &str) -> Arc<RuleMeta> {
         author: String::new(),
         path: String::new(),
         alerts: true,
+        shadow: false,
         group_by: vec![],
     })
 }

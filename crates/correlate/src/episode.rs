@@ -263,7 +263,7 @@ impl Episode {
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         if first {
-            self.total += 1;
+            self.total = self.total.saturating_add(1);
             self.weight = self.weight.saturating_add(seen.weight);
             self.ahead_s = self.ahead_s.max(u32::try_from(seen.back / event::SECOND_NS).unwrap_or(u32::MAX));
             seen.tags.iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
@@ -293,7 +293,7 @@ impl Episode {
     pub(crate) fn merge(&mut self, other: Self, lanes: &Lanes) {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        self.total += other.total;
+        self.total = self.total.saturating_add(other.total);
         self.weight = self.weight.saturating_add(other.weight);
         if other.peak > self.peak || (!self.reached && other.reached) {
             self.peak = other.peak;
@@ -308,7 +308,7 @@ impl Episode {
         if let Some(theirs) = other.told() {
             let ours = self.told();
             self.more().told = Some(ours.map_or(theirs, |ours| Told {
-                total: ours.total + theirs.total,
+                total: ours.total.saturating_add(theirs.total),
                 weight: ours.weight.saturating_add(theirs.weight),
                 peak: ours.peak.max(theirs.peak),
                 last: ours.last.max(theirs.last),

@@ -233,7 +233,8 @@ impl Group {
     pub(crate) fn thin(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes) -> usize {
         let timespan = spec.rule.timespan_ns;
         let late = lateness.saturating_add(LAG_NS).saturating_add(IDLE_NS);
-        while let Some(front) = self.ring.entries.front() {
+        let surely_held = self.ring.newest().saturating_sub(timespan);
+        while let Some(front) = self.ring.entries.front().filter(|f| f.time < surely_held) {
             let of = self.episodes.iter().find(|e| e.first <= front.time && front.time <= e.last);
             if of.is_some_and(|e| front.time >= e.last.saturating_sub(timespan).saturating_sub(late)) {
                 break;
@@ -339,7 +340,7 @@ impl Gate {
             told.push((hit, false));
             return;
         }
-        self.all += 1;
+        self.all = self.all.saturating_add(1);
         match &mut self.held {
             Some(held) => held.merge(hit),
             none => *none = Some(hit),

@@ -270,7 +270,7 @@ impl Windows {
             return *at;
         }
         self.make_room();
-        self.serial += 1;
+        self.serial = self.serial.saturating_add(1);
         let group = Group {
             spec,
             owner: self.seen.lane,

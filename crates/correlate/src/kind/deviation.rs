@@ -145,7 +145,7 @@ impl Memory for Baseline {
         }
         self.turn(number);
         self.sum += numbers::number(e);
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         if self.evidence.len() >= EVIDENCE_MAX {
             self.evidence.remove(EVIDENCE_MAX / 2);
         }

@@ -47,11 +47,11 @@ impl Sum {
         *self = Self::default();
     }
     pub(super) fn add(&mut self, entry: &Entry) {
-        self.millionths += (number(entry) * MILLIONTHS) as i128;
-        self.count += u64::from(entry.mark);
+        self.millionths = self.millionths.saturating_add((number(entry) * MILLIONTHS) as i128);
+        self.count = self.count.saturating_add(u64::from(entry.mark));
     }
     pub(super) fn take(&mut self, entry: &Entry) {
-        self.millionths -= (number(entry) * MILLIONTHS) as i128;
+        self.millionths = self.millionths.saturating_sub((number(entry) * MILLIONTHS) as i128);
         self.count = self.count.saturating_sub(u64::from(entry.mark));
     }
 }

@@ -109,7 +109,7 @@ impl Memory for Habit {
             self.began = self.began.saturating_add(halves.saturating_mul(self.half));
         }
         let value = pending.entry.value;
-        self.now.all += 1;
+        self.now.all = self.now.all.saturating_add(1);
         if self.now.counts.len() >= VALUES_MAX && !self.now.counts.contains_key(&value) {
             self.forgotten += 1;
             return;
@@ -117,7 +117,7 @@ impl Memory for Habit {
         let count = self.now.counts.entry(value).or_insert(0);
         *count = count.saturating_add(1);
         let shown = u64::from(*count) + u64::from(self.before.counts.get(&value).copied().unwrap_or(0));
-        let all = self.now.all + self.before.all;
+        let all = self.now.all.saturating_add(self.before.all);
         let percent = shown as f64 * 100.0 / all as f64;
         if all >= self.minimum && self.bounds.iter().all(|b| b.holds(percent)) {
             hits.push(about(pending, percent, vec![all]));
@@ -131,7 +131,7 @@ impl Memory for Habit {
         self.newest.saturating_add(self.half).saturating_add(self.half)
     }
     fn worth(&self) -> u32 {
-        u32::from(self.now.all + self.before.all >= self.minimum) * 4 + 2
+        u32::from(self.now.all.saturating_add(self.before.all) >= self.minimum) * 4 + 2
     }
     fn take_forgotten(&mut self) -> u64 {
         std::mem::take(&mut self.forgotten)
