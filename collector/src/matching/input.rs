@@ -314,6 +314,22 @@ mod tests {
         assert_eq!(all(b"[]").0, []);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_come_out_as_they_went_in_or_as_an_error(data: Vec<u8>, cut in 0usize..6) {
+            let heads: [&[u8]; 6] = [b"", b"[", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf", b"{\"a\":1}\n"];
+            let bytes = [heads[cut], &data].concat();
+            let Ok(mut lines) = Lines::new(Box::new(io::Cursor::new(bytes.clone()))) else { return Ok(()) };
+            let mut whole = Vec::new();
+            while let Ok(Some(chunk)) = lines.next(Vec::new()) {
+                whole.extend_from_slice(&chunk.bytes);
+            }
+            if cut == 5 {
+                proptest::prop_assert_eq!(whole, bytes);
+            }
+        }
+    }
+
     #[test]
     fn a_line_that_is_too_long_is_left_out_and_named() {
         let mut bytes = b"{\"a\":1}\n".to_vec();

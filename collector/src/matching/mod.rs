@@ -10,7 +10,7 @@
 //! matched. Exit code 1: something was found; 0: nothing was.
 
 mod correlating;
-mod input;
+pub mod input;
 mod record;
 mod report;
 mod work;

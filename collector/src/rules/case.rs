@@ -174,8 +174,12 @@ fn says_tests(path: &Path) -> bool {
 }
 
 fn file(path: &Path) -> Result<Vec<Case>> {
-    let text = text(path)?;
-    let read: File = serde_yaml_ng::from_str(&text).map_err(|e| {
+    parse(path, &text(path)?)
+}
+
+/// The tests of a text; `path` is for messages and for what the text names beside it.
+pub fn parse(path: &Path, text: &str) -> Result<Vec<Case>> {
+    let read: File = serde_yaml_ng::from_str(text).map_err(|e| {
         let at = e.location().map_or_else(String::new, |l| format!("{}:{}: ", l.line(), l.column()));
         anyhow::anyhow!("{}:{at}{e}", path.display())
     })?;
