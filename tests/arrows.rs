@@ -14,15 +14,16 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("rule", 2, &["event"]),
     ("warning", 2, &["event"]),
     ("wire", 2, &["event"]),
+    ("indicator", 2, &["event"]),
     ("capture", 3, &["event", "packet"]),
     ("correlate", 3, &["event", "rule"]),
     ("api", 3, &["event", "warning"]),
-    ("agent", 4, &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "wire", "capture"]),
+    ("agent", 4, &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "wire", "indicator", "capture"]),
     // `agent` is here as a library for one thing: `vedette replay` reads traces through the agent's own net pipeline.
     (
         "collector",
         5,
-        &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "correlate", "warning", "wire", "capture", "api", "agent"],
+        &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "correlate", "warning", "wire", "indicator", "capture", "api", "agent"],
     ),
 ];
 

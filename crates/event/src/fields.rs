@@ -275,6 +275,17 @@ fields! {
     411 OT_SECURITY_POLICY "ot.security_policy" Text Vedette "OPC UA security policy";
     412 OT_IDENTITY_TYPE "ot.identity_type" Text Vedette "OPC UA user identity: anonymous, user_name, certificate, issued";
     413 OT_RESPONSE_MS "ot.response_ms" Int Vedette "milliseconds from request to answer";
+
+    430 INDICATOR_VALUE "threat.indicator.value" Text Vedette "indicator of compromise the event holds: address, network, domain, URL, hash, mail address";
+    431 INDICATOR_TYPE "threat.indicator.type" Text Vedette "its type: ipv4-addr, ipv6-addr, domain-name, url, md5, sha1, sha256, email-addr";
+    432 INDICATOR_SOURCE "threat.indicator.source" Text Vedette "who gave the indicator; absent where its TLP keeps that at the centre";
+    433 INDICATOR_CONFIDENCE "threat.indicator.confidence" Int Vedette "how sure the source is, 0 to 100";
+    434 INDICATOR_TLP "threat.indicator.tlp" Text Vedette "clear, green, amber, amber+strict, red";
+    435 INDICATOR_LABELS "threat.indicator.labels" List Vedette "labels of the indicator: malicious-activity, c2, …";
+    436 INDICATOR_DESCRIPTION "threat.indicator.description" Text Vedette "what the source says about it";
+    437 INDICATOR_FIELD "threat.indicator.field" Text Vedette "field of the event that holds the value";
+    438 INDICATOR_COUNT "threat.indicator.count" Int Vedette "indicators the event holds; the surest is shown";
+    439 INDICATOR_IN_HISTORY "threat.indicator.in_history" Bool Vedette "found among stored events when the indicator was added later";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.
