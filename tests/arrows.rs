@@ -23,7 +23,22 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     (
         "collector",
         5,
-        &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "correlate", "warning", "wire", "indicator", "capture", "api", "agent"],
+        &[
+            "event",
+            "spool",
+            "settings",
+            "telemetry",
+            "packet",
+            "proto",
+            "rule",
+            "correlate",
+            "warning",
+            "wire",
+            "indicator",
+            "capture",
+            "api",
+            "agent",
+        ],
     ),
 ];
 
