@@ -266,6 +266,7 @@ impl Set {
     }
 
     /// The parts of an entry, for packing.
+    #[expect(clippy::type_complexity, reason = "read apart at its one use")]
     pub(crate) fn parts(&self, index: u32) -> Option<(Observable, &[Observable], &Arc<Meta>, u32, u32)> {
         let record = self.record(index)?;
         let (kind, bytes) = self.value(record)?;

@@ -57,8 +57,8 @@ impl Plan {
         let mut wanted = Wanted::default();
         for number in numbers.iter() {
             let Some(rule) = rules.get(*number as usize) else { continue };
-            wanted.expr(&rule.condition, &rule.selections, program);
-            rule.selections.iter().for_each(|s| wanted.expr(&s.expr, &rule.selections, program));
+            wanted.expr(&rule.condition, program);
+            rule.selections.iter().for_each(|s| wanted.expr(&s.expr, program));
             match cover(&rule.condition, &rule.selections, program, true, 0) {
                 Some((_, parts)) => parts.into_iter().for_each(|p| wakes.entry(p).or_default().push(*number)),
                 None => always.push(*number),
@@ -264,7 +264,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn expr(&mut self, expr: &Expr, selections: &[Selection], program: &Program) {
+    fn expr(&mut self, expr: &Expr, program: &Program) {
         match expr {
             Expr::Predicate(n) => {
                 if self.seen.insert(*n, ()).is_some() {
@@ -283,8 +283,8 @@ impl Wanted {
             }
             // Every selection is walked by itself.
             Expr::Selection(_) => {}
-            Expr::And(list) | Expr::Or(list) => list.iter().for_each(|e| self.expr(e, selections, program)),
-            Expr::Not(e) => self.expr(e, selections, program),
+            Expr::And(list) | Expr::Or(list) => list.iter().for_each(|e| self.expr(e, program)),
+            Expr::Not(e) => self.expr(e, program),
         }
     }
 

@@ -120,7 +120,6 @@ pub(super) fn read(text: &str, options: &ReadOptions, sink: &mut Sink<'_>) {
 }
 
 /// The entries of one row: each column of values gives one.
-#[expect(clippy::type_complexity, reason = "used once, right above")]
 fn row(
     columns: &[Column],
     fields: &[String],
