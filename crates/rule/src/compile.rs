@@ -49,6 +49,8 @@ pub(crate) struct Predicate {
     pub tests: Vec<Test>,
     /// Built when first asked: most lists are answered by an index and never need it.
     quick: OnceLock<Quick>,
+    /// How many more times rules ask it.
+    pub uses: u32,
     cost: u32,
 }
 
@@ -302,6 +304,9 @@ impl<'a> Builder<'a> {
             key.push_str(&source.to_string());
         }
         if let Some(known) = self.predicates.get(&key) {
+            if let Some(predicate) = self.program.predicates.get_mut(*known as usize) {
+                predicate.uses += 1;
+            }
             return Ok(*known);
         }
         let label = item.field.as_deref().unwrap_or("keywords");
@@ -313,7 +318,7 @@ impl<'a> Builder<'a> {
         let silent = !unknown.is_empty();
         missing.extend(unknown);
         let cost = cost(slot, &tests);
-        self.program.predicates.push(Predicate { slot, all: plan.all, negate: plan.negate, tests, quick: OnceLock::new(), cost });
+        self.program.predicates.push(Predicate { slot, all: plan.all, negate: plan.negate, tests, quick: OnceLock::new(), uses: 0, cost });
         let number = u32::try_from(self.program.predicates.len() - 1).unwrap_or(u32::MAX);
         if !silent {
             self.predicates.insert(key, number);

@@ -167,7 +167,9 @@ pub(crate) fn chance(test: &Test) -> Option<f32> {
     const COMMON: &str = concat!(
         "c:\\windows\\system32\\ c:\\windows\\syswow64\\ c:\\program files\\ c:\\program files (x86)\\ c:\\users\\ \\appdata\\local\\temp\\ .exe .dll ",
         "http://https://www. /usr/bin/ /usr/sbin/ /usr/local/bin/ /bin/ /etc/ /home/ /root/ /var/log/ /tmp/ system root user true false -- -c success ",
-        "\\software\\microsoft\\windows\\currentversion\\ hklm\\software\\ microsoft-windows- powershell.exe cmd.exe svchost.exe \\sh /bash /python3"
+        "\\software\\microsoft\\windows\\currentversion\\ hklm\\software\\ microsoft-windows- powershell.exe cmd.exe \\sh /bash /python3 ",
+        "execve syscall path get post dword (0x00000000) dword (0x00000001) valid c:\\windows\\system32\\ntdll.dll+ ",
+        "c:\\windows\\system32\\kernelbase.dll+ c:\\windows\\system32\\svchost.exe service control manager"
     );
     let text = |text: &str, weight: f32| {
         let length = text.chars().count().min(24) as f32;
@@ -219,6 +221,8 @@ fn chance_of(predicate: &Predicate) -> Option<(f32, Option<u32>)> {
         let tests = predicate.tests.iter().enumerate().filter_map(|(at, t)| Some((chance(t)? * weight, u32::try_from(at).ok())));
         return tests.min_by(|a, b| a.0.total_cmp(&b.0));
     }
+    // What many rules ask tells kinds of events apart (`type: EXECVE`) rather than attacks: it holds often.
+    let weight = weight * (1.0 + predicate.uses as f32 / 4.0);
     predicate.tests.iter().map(chance).sum::<Option<f32>>().map(|c| (c * weight, None))
 }
 
