@@ -3,6 +3,7 @@
 
 pub mod corpus;
 mod evtx;
+mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,15 @@ fn load(entries: &[&Entry]) -> (RuleSet, Vec<rule::RuleError>) {
     RuleSet::from_sources(&sources, &Mappings::none(), &Options::default())
 }
 
-/// The rule repository's own tests: each rule finds at least as many of its events as upstream says.
+/// Rules for which upstream counts one match where more of the file's events hold the rule's values, as anyone can read: three files
+/// whose path contains `\\AppData\\Roaming\\AnyDesk\\user.conf`, and so on. With the count the text gives.
+const COUNTED_BY_HAND: &[(&str, u64)] = &[
+    ("0b9ad457-2554-44c1-82c2-d56a99c42377", 3),
+    ("8fbf3271-1ef6-4e94-8210-03c2317947f6", 3),
+    ("c7dcacd0-cc59-4004-b0a4-1d6cdebe6f3e", 2),
+];
+
+/// The rule repository's own tests: each rule finds as many of its events as upstream counts, or at least one where it counts none.
 #[test]
 fn upstream_regression_events_are_found() {
     let Some(corpus) = Corpus::read() else { return };
@@ -74,7 +83,7 @@ fn upstream_regression_events_are_found() {
     };
     let thor = evtx::Thor::read(&std::fs::read_to_string(thor).expect("thor.yml"));
     let events: BTreeMap<String, Json> = events.into_iter().map(|e| (e["event_id"].as_str().unwrap_or_default().to_owned(), e)).collect();
-    let (mut passed, mut more) = (0, 0);
+    let (mut passed, mut counted) = (0, 0);
     let mut failed = Vec::new();
     for test in &truth {
         let id = test["rule_id"].as_str().expect("rule_id");
@@ -85,15 +94,17 @@ fn upstream_regression_events_are_found() {
             let found = thor.events(&event["event"]).into_iter().any(|event| detect(&corpus.set, &event).contains(id));
             hits += u64::from(found);
         }
-        let wanted = test["match_count"].as_u64().or(test["min_match"].as_u64()).unwrap_or(1);
-        if hits >= wanted {
+        let by_hand = COUNTED_BY_HAND.iter().find(|(rule, _)| *rule == id).map(|(_, count)| *count);
+        let exact = by_hand.or(test["match_count"].as_u64());
+        let wanted = exact.or(test["min_match"].as_u64()).unwrap_or(1);
+        if exact.map_or(hits >= wanted, |count| hits == count) {
             passed += 1;
-            more += u64::from(hits > wanted);
+            counted += u64::from(exact.is_some());
         } else {
             failed.push(format!("{id} {}: {hits} of {wanted}", test["rule_path"]));
         }
     }
-    println!("regression: {} tests, {passed} passed ({more} found more than upstream counts), {} failed", truth.len(), failed.len());
+    println!("regression: {} tests, {passed} passed, {counted} of them by an exact count, {} failed", truth.len(), failed.len());
     assert_eq!(failed, Vec::<String>::new());
     assert_eq!(truth.len(), 98);
 }
