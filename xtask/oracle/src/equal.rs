@@ -13,6 +13,7 @@ const ROUTING: &str =
     "the log source \"describes the log data on which the detection is meant to be applied to\": the event does not name it";
 const BASE64: &str = "base64offset: \"might appear somewhere in a base64-encoded string\": found whatever stands behind it";
 const LINES: &str = "`*` is \"an unbounded length wildcard\": a line end is a character too";
+const DASHES: &str = "windash \"converts the aforementioned characters interchangeably\": a value written with `/` is found behind `-` too";
 /// Every so many events the plain scan is asked as well.
 const SCAN_EVERY: usize = 20;
 
@@ -43,8 +44,12 @@ pub fn equal(lane_name: &str, which: &str) {
         for id in mine.iter().filter(|id| !theirs.contains(**id)) {
             let Some((id, rule)) = by_id.get_key_value(*id) else { continue };
             let yaml = rule.yaml.as_str();
-            let why = if yaml.contains("'|all'") || yaml.contains("keywords") {
+            let matches = set.reasons_json(line, &Routing::default(), number_of(&set, id), &mut scratch).expect("an event");
+            let why = if matches.iter().any(|m| m.field.is_empty()) {
                 KEYWORDS
+            } else if matches.iter().any(|m| m.pattern.contains("windash") && m.pattern.contains(['/', '\u{2013}', '\u{2014}', '\u{2015}']))
+            {
+                DASHES
             } else if yaml.contains("base64offset") {
                 BASE64
             } else if line.windows(2).any(|w| w == b"\\n") && yaml.contains('*') {
@@ -82,6 +87,10 @@ pub fn equal(lane_name: &str, which: &str) {
     let unexplained: usize = differences.iter().filter(|(k, _)| k.2 == "unexplained").map(|(_, v)| v.0).sum();
     println!("FIGURE scan_differences {unequal}");
     println!("FIGURE unexplained {unexplained}");
+}
+
+fn number_of(set: &rule::RuleSet, id: &str) -> u32 {
+    set.rules().iter().position(|m| m.id == id).and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX)
 }
 
 /// The names of an event's members: one event of each shape is always scanned.

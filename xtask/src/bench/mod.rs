@@ -4,6 +4,7 @@
 //! the machine does: the load before and after stands with them. Scratch data lies in `<target>/bench/NAME`.
 
 mod agent;
+mod engine;
 mod examples;
 mod ingest;
 mod lab;
@@ -30,6 +31,11 @@ const BENCHES: &[Bench] = &[
         name: "ingest",
         about: "wire batch to durable columns, events a CPU-second, without and with rules; DuckDB beside it",
         run: ingest::run,
+    },
+    Bench {
+        name: "engine",
+        about: "rules against events beside rsigma-eval 0.23.0: speed, memory, loading, and whether both find the same",
+        run: engine::run,
     },
     Bench { name: "store", about: "bytes an event, the eight queries, an absent indicator over 7 days", run: examples::store },
     Bench { name: "rules", about: "events a CPU-second through the engine with all rules that ship", run: examples::rules },
