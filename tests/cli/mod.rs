@@ -180,7 +180,7 @@ fn every_command_does_over_tls_what_it_says() -> Result<()> {
     house.run(&["alert", "../x"])?.is(2, &["is not an id"]);
     house.run(&["why", id])?.is(0, &["▸", "REJ"]).json().err().context("a table is no JSON")?;
     let why = house.run(&["why", id, "-o", "json"])?.json()?;
-    ensure!(why["events"]["items"].as_array().is_some_and(|e| !e.is_empty()), "{why}");
+    ensure!(why["events"].as_array().is_some_and(|e| !e.is_empty()), "{why}");
     house.run(&["ack", id, "--dry-run"])?.is(0, &[id]);
     house.run(&["ack", id, "--note", "seen at three"])?.is(0, &["true", "acknowledged"]);
     house.run(&["ack", id, "A-none"])?.is(1, &["A-none: no such thing"]);
