@@ -460,8 +460,9 @@ impl Output for Intake {
         if let Some(counter) = self.seen.get(class as usize) {
             counter.inc();
         }
-        let passed = locked(&self.hub.edge).pass(class, event, self.now);
-        if let Some(event) = passed {
+        let set = self.hub.link_status.indicators();
+        let passed = locked(&self.hub.edge).mark_and_pass(&set, class, event, self.now);
+        if let Some((class, event)) = passed {
             self.group.event(class, &event);
         }
         if self.group.bytes() >= GROUP_BYTES_MAX {

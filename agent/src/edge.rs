@@ -37,6 +37,9 @@ bulk_per_second = 0
 # one_in = 10
 "#;
 
+/// Events a second that an indicator makes critical.
+const PROMOTIONS_PER_SECOND: u32 = 200;
+
 struct Rule {
     source: LogSource,
     one_in: u32,
@@ -77,6 +80,8 @@ pub struct Edge {
     by_rule: Counter,
     by_sample: Counter,
     by_rate: Counter,
+    armed: Counter,
+    promotions: Bucket,
 }
 
 impl Edge {
@@ -88,11 +93,27 @@ impl Edge {
             rules: config.rule.iter().map(|r| Rule { source: source(r), one_in: r.one_in, seen: 0 }).collect(),
             normal: bucket(config.normal_per_second),
             bulk: bucket(config.bulk_per_second),
+            armed: metrics.counter("edge", "indicator_events", "events that hold an indicator of compromise"),
+            promotions: bucket(PROMOTIONS_PER_SECOND),
             passed: metrics.counter("edge", "events_passed", "events let through"),
             by_rule: dropped.with(&["rule"]),
             by_sample: dropped.with(&["sample"]),
             by_rate: dropped.with(&["rate"]),
         }
+    }
+
+    /// The same with indicators: an event that holds one carries the facts and is critical, so that no thinning and no backlog keeps it back.
+    /// Past `PROMOTIONS_PER_SECOND` the facts are put on all the same and the class stays: an indicator that half the traffic meets must not
+    /// push out the rest.
+    pub fn mark_and_pass(&mut self, set: &indicator::Set, class: Class, mut event: Event, now: Timestamp) -> Option<(Class, Event)> {
+        let mut class = class;
+        if indicator::mark(set, &mut event).best.is_some() {
+            self.armed.inc();
+            if self.promotions.take(now) {
+                class = Class::Critical;
+            }
+        }
+        self.pass(class, event, now).map(|event| (class, event))
     }
 
     /// The event, if it is to be kept.
@@ -156,6 +177,21 @@ mod tests {
         let critical = 6_000u64.div_ceil(7);
         assert!(out >= critical && out <= critical + 200, "{out}: all critical, at most two seconds' worth of the rest");
         assert_eq!(dropped("rule"), (0..6_000u64).filter(|n| n % 3 == 0 && n % 7 != 0).count() as u64);
+    }
+
+    #[test]
+    fn an_indicator_makes_its_events_critical_and_a_flood_of_them_keeps_its_class() {
+        let (mut edge, metrics) = edge(&Config { rule: vec![RuleConfig::default()], ..Config::default() });
+        let mut builder = indicator::SetBuilder::new();
+        indicator::read(b"evil.example", &indicator::ReadOptions::default(), &mut |e| builder.add(e));
+        let set = builder.build();
+        let dns = |name: &str| event("dns").with(event::field::DNS_QUERY, name);
+        assert_eq!(edge.mark_and_pass(&set, Class::Bulk, dns("good.example"), Timestamp::ZERO), None, "the rule drops everything");
+        let (class, marked) = edge.mark_and_pass(&set, Class::Bulk, dns("a.evil.example"), Timestamp::ZERO).expect("it is critical now");
+        assert_eq!((class, marked.text(event::field::INDICATOR_VALUE).as_ref()), (Class::Critical, "evil.example"));
+        let kept = (0..1_000).filter(|_| edge.mark_and_pass(&set, Class::Bulk, dns("evil.example"), Timestamp::ZERO).is_some()).count();
+        assert_eq!(kept, PROMOTIONS_PER_SECOND as usize - 1);
+        assert!(metrics.render().contains("p_edge_indicator_events_total 1001"));
     }
 
     #[test]

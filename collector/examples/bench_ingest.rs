@@ -63,6 +63,7 @@ fn run(name: &str, folder: &Path, frames: &[Frame], engine: Engine, total: u64) 
         outbox: Outbox::new(Arc::new(Feed::new(1, 10_000))),
         board: Arc::new(Board::default()),
         register: Arc::new(RwLock::new(Arc::new(register()))),
+        indicators: collector::indicators::Indicators::open(&folder.join("indicators"), &[]),
         unit_of: Box::new(|agent| Some(format!("unit-{:02}", (agent.0 - 1) % UNITS))),
         metrics: figures,
         orders: inbox,

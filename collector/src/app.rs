@@ -22,6 +22,7 @@ use crate::catalogue;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineOptions};
+use crate::indicators::{self, Armoury, Indicators, SearchState};
 use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Ticket, Watermark, Watermarks};
 use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
 use crate::outbox::Outbox;
@@ -88,6 +89,9 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let register = Arc::new(RwLock::new(Arc::new(catalogue::register(&config, &authority, desk.as_ref())?)));
     let certificate = ServerCertificate::new(authority.clone(), clock.clone())?;
 
+    let indicators = Indicators::open(&config.data.join("indicators"), &config.indicators.paths);
+    tell_indicators(&indicators);
+
     // Tail first: feed, outbox, pipeline, ingest.
     let feed = Arc::new(Feed::new(u64::try_from(now.secs()).unwrap_or(0), FEED_ITEMS));
     let board = Arc::new(Board::default());
@@ -100,6 +104,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         outbox: Outbox::new(feed.clone()),
         board: board.clone(),
         register: register.clone(),
+        indicators: indicators.clone(),
         unit_of: unit_of(&authority),
         metrics: PipelineMetrics::new(&metrics),
         orders: inbox,
@@ -115,6 +120,8 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let log = Arc::new(Log { wal: wal.clone() });
     let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
 
+    let armoury = Armoury::new(authority.clone(), links.clone());
+    let (hunts, hunter) = Hunter::start(indicators.clone(), events.clone(), orders.clone(), stop.clone())?;
     let backstage = Arc::new(Stage {
         config: config.clone(),
         authority: authority.clone(),
@@ -122,7 +129,10 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         desk: desk.clone(),
         register,
         board: board.clone(),
-        orders: Mutex::new(orders),
+        orders: Mutex::new(orders.clone()),
+        indicators: indicators.clone(),
+        hunts: hunts.clone(),
+        armoury,
         rules: RwLock::new(rules),
         rule_set: RwLock::new(rule_set),
         trial: Arc::new(AtomicBool::new(false)),
@@ -138,6 +148,9 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         },
     });
     backstage.fill_board();
+    backstage.arm();
+    indicators.unsearched().into_iter().for_each(|source| drop(hunts.send(source)));
+    drop(hunts);
     let console = listeners.serve.local_addr()?;
     let shared = Arc::new(Shared {
         events: events.clone(),
@@ -189,7 +202,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let _ = halt.send(true);
     let _ = tokio::join!(door, ingest, pages);
     stop.store(true, Ordering::Release);
-    let _ = tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end())).await;
+    let _ = tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end(), hunter.join())).await;
     wal.close();
     failure.map_or(Ok(()), Err)
 }
@@ -234,6 +247,57 @@ impl Housekeeping {
     fn end(self) {
         drop(self.end);
         let _ = self.thread.join();
+    }
+}
+
+/// Searches stored events for sources that were added, one after the other, on a thread of its own.
+struct Hunter;
+
+impl Hunter {
+    fn start(
+        all: Arc<Indicators>,
+        events: Arc<DiskStore>,
+        orders: Sender<Order>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<(Sender<String>, std::thread::JoinHandle<()>)> {
+        let (hunts, inbox) = channel::<String>();
+        let thread = std::thread::Builder::new().name("indicator-hunt".into()).spawn(move || {
+            while !stop.load(Ordering::Acquire) {
+                // Looks up now and then, so that stopping does not wait for an order.
+                let Ok(source) = inbox.recv_timeout(std::time::Duration::from_millis(500)) else { continue };
+                let search = all.begin_search(&source);
+                let Some(set) = all.alone(&source) else {
+                    search.end(SearchState::Complete);
+                    continue;
+                };
+                let mut out = |found| drop(orders.send(Order::Hindsight(found)));
+                let done = indicators::hunt(events.as_ref(), &set, Timestamp::MAX, indicators::Bounds::default(), &search, &stop, &mut out);
+                let (looked, found) = search.events();
+                match done {
+                    Ok(SearchState::Running) => continue,
+                    Ok(state) => {
+                        info!(source, state = state.name(), looked, found, "history searched for new indicators");
+                        search.end(state);
+                        all.end_search(&source);
+                    }
+                    Err(error) => {
+                        error!(source, %error, "history not searched");
+                        search.end(SearchState::Failed);
+                    }
+                }
+            }
+        })?;
+        Ok((hunts, thread))
+    }
+}
+
+/// Says what is in force, and which sources have something that was not taken.
+fn tell_indicators(all: &Indicators) {
+    let book = all.book();
+    info!(sources = book.sources.len(), entries = book.set.len(), bytes = book.set.bytes(), "indicators in force");
+    for source in book.sources.iter().filter(|s| s.refused > 0) {
+        let first = source.problems.first().map(ToString::to_string).unwrap_or_default();
+        warn!(source = source.name, refused = source.refused, first, "indicators not taken");
     }
 }
 
@@ -428,6 +492,10 @@ struct Stage {
     register: Arc<RwLock<Arc<Register>>>,
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
+    indicators: Arc<Indicators>,
+    /// Names of sources whose history is to be searched.
+    hunts: Sender<String>,
+    armoury: Armoury,
     rules: RwLock<api::RulePage>,
     rule_set: RwLock<Arc<rule::RuleSet>>,
     trial: Arc<AtomicBool>,
@@ -438,6 +506,21 @@ struct Stage {
 impl Stage {
     fn order(&self, order: Order) {
         let _ = self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
+    }
+
+    /// Tells the agents which indicators are in force.
+    fn arm(&self) {
+        match self.armoury.publish(&self.indicators, clock::now()) {
+            Ok(armed) => info!(
+                revision = armed.revision,
+                agents = armed.agents,
+                entries = armed.entries,
+                sources_left = armed.sources_left,
+                kept_back = armed.kept_back,
+                "indicators sent to agents"
+            ),
+            Err(error) => error!(%error, "indicators not sent to agents"),
+        }
     }
 
     /// Agents that are enrolled show before they are heard.
@@ -489,6 +572,9 @@ impl Backstage for Stage {
                 *self.rule_set.write().unwrap_or_else(PoisonError::into_inner) = engine.shared_rules();
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 self.order(Order::Replace(Box::new(engine)));
+                self.indicators.reload();
+                tell_indicators(&self.indicators);
+                self.arm();
                 answer
             }
             Err(error) => api::Reloaded {
@@ -521,6 +607,19 @@ impl Backstage for Stage {
 
     fn judged(&self, judgement: warning::Judgement) {
         self.order(Order::Judged(judgement));
+    }
+
+    fn indicators(&self) -> Option<Arc<Indicators>> {
+        Some(self.indicators.clone())
+    }
+
+    fn indicators_added(&self, source: &str) {
+        let _ = self.hunts.send(source.to_owned());
+        self.arm();
+    }
+
+    fn indicators_changed(&self) {
+        self.arm();
     }
 
     fn links(&self) -> Vec<(AgentId, String)> {

@@ -22,6 +22,7 @@ pub struct Config {
     pub link: Link,
     pub serve: Serve,
     pub store: Store,
+    pub indicators: IndicatorPaths,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -64,6 +65,12 @@ pub struct Store {
     pub wal_segment: Bytes,
 }
 
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct IndicatorPaths {
+    pub paths: Vec<PathBuf>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -76,6 +83,7 @@ impl Default for Config {
             link: Link::default(),
             serve: Serve::default(),
             store: Store::default(),
+            indicators: IndicatorPaths::default(),
         }
     }
 }
@@ -159,6 +167,11 @@ segment_age = "60 s"
 retention = "180 d"
 # Size of one file of the write-ahead log.
 wal_segment = "64 MiB"
+
+[indicators]
+# Indicators of compromise read at start and at a reload, besides those uploaded with `vedette indicators add`: files, or folders of files
+# (STIX 2.1, MISP JSON, CSV, plain lists); a file's name is its source.
+paths = []
 "#;
 
 /// A configuration that contradicts itself, checked after the types.

@@ -136,6 +136,27 @@ impl Engine {
         self.desk.finish(self.now, &mut out.changes);
     }
 
+    /// Stored events that turn out to hold an indicator: only what the indicator's facts make match becomes an alert, at the event's
+    /// own time. Windows are left alone: what they counted then stays counted.
+    pub fn hindsight(&mut self, events: &[Arc<Event>], now: Timestamp, out: &mut Outcome) {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for event in events {
+            let mut bare = (**event).clone();
+            for fact in indicator::FACTS {
+                bare.body.remove(&fact.into());
+            }
+            before.clear();
+            after.clear();
+            self.rules.detect(&Arc::new(bare), &mut before);
+            self.rules.detect(event, &mut after);
+            after.retain(|late| !before.iter().any(|f: &Finding| f.rule.id == late.rule.id));
+            self.scratch.append(&mut after);
+        }
+        self.now = self.now.max(now);
+        self.assess(out);
+        self.scratch.clear();
+    }
+
     /// A person judged an alert.
     pub fn apply(&mut self, judgement: &Judgement) {
         self.desk.apply(judgement);

@@ -11,6 +11,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod explain;
+pub mod indicators;
 pub mod ingest;
 pub mod matching;
 pub mod metrics;

@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use warning::{Alert, Change, Judgement};
 
 use crate::engine::{Engine, Outcome};
+use crate::indicators::Indicators;
 pub use crate::metrics::PipelineMetrics;
 use crate::normalise::{FrameView, Normaliser};
 use crate::outbox::Outbox;
@@ -48,6 +49,8 @@ pub enum Order {
     Replace(Box<Engine>),
     /// Revoked or retired.
     Forget(AgentId),
+    /// Stored events that hold an indicator which became known later, its facts on them.
+    Hindsight(Vec<Arc<Event>>),
 }
 
 /// Everything the thread works with.
@@ -58,6 +61,7 @@ pub struct Pipeline {
     pub outbox: Outbox,
     pub board: Arc<Board>,
     pub register: Arc<RwLock<Arc<Register>>>,
+    pub indicators: Arc<Indicators>,
     /// Unit an agent was enrolled for, asked once when its first frame is met.
     pub unit_of: Box<dyn Fn(AgentId) -> Option<String> + Send>,
     pub metrics: PipelineMetrics,
@@ -101,7 +105,13 @@ impl Pipeline {
         let mut last_now = Timestamp::ZERO;
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
         while !self.stop.load(Ordering::Acquire) {
-            self.obey(&mut engine);
+            let hindsight = self.obey(&mut engine);
+            if !hindsight.is_empty() {
+                outcome.clear();
+                engine.hindsight(&hindsight, last_now, &mut outcome);
+                let group = Group { stepped: hindsight, ..Group::default() };
+                self.keep(&engine, &group, &mut outcome, reader.position(), false)?;
+            }
             self.metrics.follow(&engine, (self.clock)());
             let group = self.read(&mut reader, known, &mut normaliser, &mut met)?;
             if group.frames > 0 && group.received.is_none() {
@@ -131,9 +141,12 @@ impl Pipeline {
         Ok(())
     }
 
-    fn obey(&mut self, engine: &mut Engine) {
+    /// Does what was ordered; gives back the events that were found late.
+    fn obey(&mut self, engine: &mut Engine) -> Vec<Arc<Event>> {
+        let mut hindsight = Vec::new();
         while let Ok(order) = self.orders.try_recv() {
             match order {
+                Order::Hindsight(events) => hindsight.extend(events),
                 Order::Judged(judgement) => engine.apply(&judgement),
                 Order::Forget(agent) => engine.forget(agent),
                 Order::Replace(mut fresh) => match fresh.inherit(engine) {
@@ -146,6 +159,7 @@ impl Pipeline {
                 },
             }
         }
+        hindsight
     }
 
     /// The next group of frames, decoded and stored in groups by frame.
@@ -166,6 +180,7 @@ impl Pipeline {
             }
             let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
             let tally = normaliser.frame(view(&entry.frame), &register, &mut decoded);
+            self.indicators.mark(&mut decoded);
             self.metrics.events.add(tally.events);
             self.metrics.damaged.add(tally.damaged);
             self.metrics.declared_lost.add(tally.declared_lost);

@@ -3,6 +3,7 @@
 
 mod enrolment;
 mod hostile;
+mod indicators;
 mod stream;
 
 use agent::identity::message::Invitation;

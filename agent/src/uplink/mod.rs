@@ -11,9 +11,11 @@
 
 pub mod codec;
 pub mod connect;
+mod policy;
 mod source;
 mod status;
 
+pub use policy::{Policies, PolicyError};
 pub use source::{SharedSpool, Source, SourceError};
 pub use status::{Snapshot, UplinkStatus};
 
@@ -78,6 +80,7 @@ pub async fn run(cfg: UplinkConfig, identity: Identity, source: impl Source, sta
         link: None,
         unsent: None,
         renewal: None,
+        policies: Policies::open(&identity.ca, &cfg.state_dir),
         cfg,
         identity,
         source,
@@ -102,6 +105,7 @@ struct Uplink<S> {
     /// A message the connection has no room for yet.
     unsent: Option<Bytes>,
     renewal: Option<Renewal>,
+    policies: Policies,
 }
 
 /// What woke the task.
@@ -296,10 +300,25 @@ impl<S: Source> Uplink<S> {
         }
     }
 
-    /// Signed policy is not used yet: counted, never obeyed.
+    /// Signed policy: what is whole is made a set of beside the link, which goes on meanwhile, and handed to the edge.
     fn policy(&mut self, policy: &Policy) {
-        self.status.update(|s| s.policies_ignored += 1);
-        tracing::debug!(revision = policy.revision, "policy ignored: this agent takes none yet");
+        match self.policies.take(policy) {
+            Ok(None) => {}
+            Ok(Some(complete)) => {
+                let status = self.status.clone();
+                tokio::task::spawn_blocking(move || match complete.build() {
+                    Ok(set) => {
+                        tracing::info!(revision = complete.revision, entries = set.len(), "indicators in force");
+                        status.arm(complete.revision, set);
+                    }
+                    Err(error) => tracing::warn!(%error, revision = complete.revision, "indicators not taken, the old ones stay"),
+                });
+            }
+            Err(error) => {
+                self.status.update(|s| s.policies_ignored += 1);
+                tracing::warn!(%error, revision = policy.revision, "policy not taken");
+            }
+        }
     }
 
     /// The connection is gone without a word of the state machine.

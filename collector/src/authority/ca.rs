@@ -10,7 +10,7 @@
 use event::{AgentId, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType, SerialNumber, date_time_ymd,
+    PublicKeyData, SanType, SerialNumber, SigningKey as _, date_time_ymd,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::CertificateDer;
@@ -181,6 +181,11 @@ impl Ca {
             });
         }
         self.sign(params, key, Timestamp::ZERO, now.plus_secs(validity_secs))
+    }
+
+    /// Signs a policy for agents, who hold the certificate of this key.
+    pub fn sign_policy(&self, bytes: &[u8]) -> Result<Vec<u8>, CaError> {
+        self.issuer.key().sign(bytes).map_err(make)
     }
 
     fn leaf(&self, common_name: &str, usage: ExtendedKeyUsagePurpose) -> CertificateParams {

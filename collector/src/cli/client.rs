@@ -130,6 +130,16 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, Trouble> {
+        match body {
+            None => self.send_bytes(method, path, headers, Bytes::new()).await,
+            Some(value) => {
+                let headers: Vec<_> = headers.iter().copied().chain([("content-type", "application/json")]).collect();
+                self.send_bytes(method, path, &headers, Bytes::from(value.to_string())).await
+            }
+        }
+    }
+
+    async fn send_bytes(&self, method: Method, path: &str, headers: &[(&str, &str)], bytes: Bytes) -> Result<Response<Incoming>, Trouble> {
         let connect = TcpStream::connect((self.host.as_str(), self.port));
         let stream = tokio::time::timeout(Duration::from_secs(CONNECT_S), connect)
             .await
@@ -143,13 +153,6 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let bytes = match body {
-            None => Bytes::new(),
-            Some(value) => {
-                request = request.header("content-type", "application/json");
-                Bytes::from(value.to_string())
-            }
-        };
         let request = request.body(Full::new(bytes)).map_err(|e| Trouble::Input(e.to_string()))?;
         let exchanged = async {
             match &self.tls {
@@ -266,6 +269,11 @@ impl Client {
     }
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Value, Trouble> {
         let response = self.send(Method::POST, path, headers, Some(body)).await?;
+        Self::json(&self.body(response).await?)
+    }
+    /// Sends bytes as they are.
+    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> Result<Value, Trouble> {
+        let response = self.send_bytes(Method::POST, path, &[("content-type", "application/octet-stream")], bytes.into()).await?;
         Self::json(&self.body(response).await?)
     }
     pub async fn delete(&self, path: &str) -> Result<(), Trouble> {

@@ -4,6 +4,7 @@
 //! `NO_COLOR`; exit code 0 done, 1 something was found or did not hold, 2 bad input, 3 cannot connect, 4 denied.
 
 mod client;
+mod indicators;
 mod output;
 pub mod show;
 mod tail;
@@ -128,6 +129,9 @@ pub enum Command {
     People,
     /// Rules: those in force, and check, test, cover and try them
     Rules(crate::rules::RulesArgs),
+    /// Indicators of compromise: add feeds, list, remove, ask about a value
+    #[command(subcommand)]
+    Indicators(indicators::IndicatorsCommand),
     /// Read configuration and rules again
     Reload,
     /// The audit trail
@@ -356,6 +360,7 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             }
             return Ok(if faults.is_empty() { exit::DONE } else { exit::FOUND });
         }
+        Command::Indicators(what) => return indicators::run(client, printer, what).await,
         Command::Reload => {
             let done = client.post("/-/reload", &[], &json!({})).await?;
             printer.one(&done, |v, _| format!("{} rules in force\n", v["rules"]));

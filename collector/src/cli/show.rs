@@ -82,6 +82,45 @@ pub const AGENTS: &[Column] = columns![
     "VERSION" "版本" Extra |v, _| text(&v["version"]),
     "ID" "标识" Extra |v, _| text(&v["id"]),
 ];
+pub const INDICATORS: &[Column] = columns![
+    "SOURCE" "来源" Key |v, _| text(&v["name"]),
+    "ENTRIES" "条目" Number |v, _| text(&v["entries"]),
+    "REFUSED" "未采用" Number |v, _| text(&v["refused"]),
+    "FORMAT" "格式" Plain |v, _| text(&v["format"]),
+    "TLP" "TLP" Plain |v, _| text(&v["tlp"]),
+    "EXPIRES (UTC)" "到期 (UTC)" Plain |v, _| time(&v["expires"]),
+    "HISTORY" "历史检索" Plain |v, l| history(&v["search"], l),
+    "ORIGIN" "出处" Extra |v, _| text(&v["origin"]),
+    "BY" "添加人" Extra |v, _| text(&v["by"]),
+];
+pub const INDICATOR_MATCHES: &[Column] = columns![
+    "VALUE" "值" Key |v, _| text(&v["value"]),
+    "INDICATOR" "指标" Plain |v, l| if v["indicator"].is_string() { text(&v["indicator"]) } else if text(&v["problem"]).is_empty() { pick(l, "none", "无").to_owned() } else { text(&v["problem"]) },
+    "TYPE" "类型" Plain |v, _| text(&v["type"]),
+    "SOURCE" "来源" Plain |v, _| text(&v["source"]),
+    "CONFIDENCE" "可信度" Number |v, _| text(&v["confidence"]),
+    "TLP" "TLP" Plain |v, _| text(&v["tlp"]),
+    "IN FORCE" "有效" Plain |v, l| match v["valid"].as_bool() { Some(true) => pick(l, "yes", "是"), Some(false) => pick(l, "no", "否"), None => "" }.to_owned(),
+    "UNTIL (UTC)" "有效至 (UTC)" Plain |v, _| time(&v["valid_until"]),
+    "DESCRIPTION" "说明" Extra |v, _| text(&v["description"]),
+];
+
+fn pick(lang: Language, en: &'static str, zh: &'static str) -> &'static str {
+    if lang == Language::Zh { zh } else { en }
+}
+
+/// The search of history in a few words.
+fn history(search: &Value, lang: Language) -> String {
+    let state = match search["state"].as_str() {
+        Some("running") => pick(lang, "running", "进行中"),
+        Some("complete") => pick(lang, "complete", "已完成"),
+        Some("bounded") => pick(lang, "bounded", "达到上限"),
+        Some("failed") => pick(lang, "failed", "失败"),
+        _ => return String::new(),
+    };
+    let found = pick(lang, "found", "发现");
+    format!("{state} {}/{}, {found} {}", search["asked"], search["to_ask"], search["found"])
+}
 pub const UNITS: &[Column] = columns![
     "ID" "标识" Key |v, _| text(&v["id"]),
     "NAME" "名称" Plain |v, _| text(&v["name"]),

@@ -3,7 +3,7 @@
 use super::LinkConfig;
 use super::connection::Connection;
 use super::counters::Counters;
-use super::peer::{LinkSnapshot, Peer, Shared};
+use super::peer::{LinkSnapshot, Peer, Published, Shared};
 use super::sink::{BatchSink, Watermarks};
 use crate::authority::{Authority, Clock};
 use event::{AgentId, Class};
@@ -48,6 +48,7 @@ impl Links {
             receiver: config.receiver.clone(),
             room: Arc::new(Semaphore::new(kib(config.in_flight_bytes))),
             room_per_agent_kib: kib(config.in_flight_bytes_per_agent),
+            policy: Mutex::default(),
         };
         Arc::new(Self { authority, shared: Arc::new(shared), watermarks, book: Mutex::default() })
     }
@@ -68,6 +69,18 @@ impl Links {
     pub fn get(&self, agent: AgentId) -> Option<LinkSnapshot> {
         let peer = self.lock().get(&agent).map(|e| e.peer.clone());
         peer.and_then(|p| p.snapshot())
+    }
+
+    /// Puts a policy in force: agents that are connected are told what is new, others everything when they connect. How many were told.
+    /// Call it within a runtime.
+    pub fn publish(&self, fresh: Published) -> usize {
+        let fresh = Arc::new(fresh);
+        let before = std::mem::replace(&mut *self.shared.policy.lock().unwrap_or_else(PoisonError::into_inner), fresh.clone());
+        let known: Vec<_> = before.layers.iter().map(|(id, _)| *id).collect();
+        let parts = fresh.layers.iter().filter(|(id, _)| !known.contains(id)).flat_map(|(_, parts)| parts);
+        let messages: Vec<_> = fresh.manifest.iter().chain(parts).cloned().collect();
+        let peers: Vec<_> = self.lock().values().map(|e| e.peer.clone()).collect();
+        peers.iter().filter(|p| p.tell(&messages)).count()
     }
 
     /// Ends an agent's connections; true if there were any. It may come back unless it is revoked.

@@ -23,7 +23,7 @@ mod sink;
 pub use connection::Connection;
 pub use counters::{Counters, Reason};
 pub use links::Links;
-pub use peer::LinkSnapshot;
+pub use peer::{LinkSnapshot, Published};
 pub use sink::{AcceptedBatch, BatchSink, MemorySink, SinkError, Ticket, Watermark, Watermarks};
 
 use crate::authority::{AuthorityError, Guard, GuardConfig, Pass, ServerCertificate, Turned};

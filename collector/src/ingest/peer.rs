@@ -23,6 +23,21 @@ use wire::link::{Accepted, CloseCode, Marks, Message, Reaction, Receiver, Receiv
 /// Messages queued for an agent that does not read them; past it the connection is cut.
 pub(super) const OUTBOUND_MAX: usize = 1024;
 
+/// The policy in force, encoded once for all agents.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// The message that names the layers; empty until there is one.
+    pub manifest: Option<Bytes>,
+    /// The messages of each layer.
+    pub layers: Vec<(indicator::edge::LayerId, Vec<Bytes>)>,
+}
+
+impl Published {
+    fn messages(&self) -> impl Iterator<Item = &Bytes> {
+        self.manifest.iter().chain(self.layers.iter().flat_map(|(_, parts)| parts))
+    }
+}
+
 /// Room for the bytes of one message, in the agent's share and in everyone's; given back when dropped.
 pub(super) struct Room {
     _own: OwnedSemaphorePermit,
@@ -39,6 +54,8 @@ pub(super) struct Shared {
     pub(super) receiver: ReceiverConfig,
     pub(super) room: Arc<Semaphore>,
     pub(super) room_per_agent_kib: usize,
+    /// What every agent is told when it connects.
+    pub(super) policy: Mutex<Arc<Published>>,
 }
 
 pub(super) struct Peer {
@@ -69,6 +86,8 @@ struct Open {
     session: Session,
     connection: Arc<Connection>,
     outbound: Outbound,
+    /// Both sides have said Hello.
+    greeted: bool,
 }
 
 #[derive(Default)]
@@ -133,19 +152,33 @@ impl Peer {
         let mut out = Vec::new();
         let session = inner.receiver.open((self.shared.clock)(), &mut out);
         self.react(&mut inner, out, None);
-        inner.open = Some(Open { session, connection, outbound });
+        inner.open = Some(Open { session, connection, outbound, greeted: false });
         inner.skew_ms = skew_ms;
         session
     }
 
     pub(super) fn received(self: &Arc<Self>, session: Session, message: Message, room: Room) {
         let mut inner = self.lock();
+        let hello = matches!(message.body, Some(wire::link::Body::Hello(_)));
         if let Some(wire::link::Body::Hello(hello)) = &message.body {
             inner.product = hello.product.chars().filter(|c| !c.is_control()).take(64).collect();
         }
         let mut out = Vec::new();
         inner.receiver.received(session, (self.shared.clock)(), message, &mut out);
         self.react(&mut inner, out, Some(room));
+        if let Some(open) = inner.open.as_mut().filter(|o| hello && !o.greeted && o.session == session) {
+            open.greeted = true;
+            let published = self.shared.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            send_all(open.outbound.clone(), published.messages().cloned().collect());
+        }
+    }
+
+    /// Tells an agent that is connected what is new.
+    pub(super) fn tell(&self, messages: &[Bytes]) -> bool {
+        let inner = self.lock();
+        let Some(open) = inner.open.as_ref().filter(|o| o.greeted) else { return false };
+        send_all(open.outbound.clone(), messages.to_vec());
+        true
     }
 
     /// Does what time asks for; says how long until the next look, in nanoseconds.
@@ -310,6 +343,21 @@ impl Peer {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Policy on its way: behind what is queued already, and bounded well below the queue's length (`indicator::edge::EDGE_BYTES_MAX`),
+/// so that acknowledgements find room. The bytes are shared by all agents.
+fn send_all(outbound: Outbound, messages: Vec<Bytes>) {
+    if messages.is_empty() {
+        return;
+    }
+    tokio::spawn(async move {
+        for message in messages {
+            if outbound.send(Ok(message)).await.is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// A reason may quote the peer: no control characters, not endless.

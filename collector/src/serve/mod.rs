@@ -94,6 +94,14 @@ pub trait Backstage: Send + Sync {
     fn unit_names_en(&self) -> std::collections::BTreeMap<String, String> {
         std::collections::BTreeMap::new()
     }
+    /// Indicators of compromise in force.
+    fn indicators(&self) -> Option<Arc<crate::indicators::Indicators>> {
+        None
+    }
+    /// A source was added: look for it in history, and tell the agents.
+    fn indicators_added(&self, _source: &str) {}
+    /// A source was removed: tell the agents.
+    fn indicators_changed(&self) {}
     /// Units the register's file declares; those written through the API are in the desk store and win.
     fn units(&self) -> Vec<crate::store::desk::UnitRow> {
         Vec::new()

@@ -93,6 +93,11 @@ pub fn json(value: &impl Serialize) -> Response {
     typed("application/json", serde_json::to_vec(value).unwrap_or_default())
 }
 
+/// 204.
+pub fn empty() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
 pub fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

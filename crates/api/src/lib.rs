@@ -7,6 +7,7 @@ mod agent;
 mod alert;
 mod audit;
 mod event;
+mod indicator;
 mod openapi;
 mod people;
 mod problem;
@@ -22,6 +23,9 @@ pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
 pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
 pub use audit::{AuditEntry, AuditPage, AuditProof};
 pub use event::{EventField, EventPage, EventRecord};
+pub use indicator::{
+    IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch, IndicatorSource,
+};
 pub use openapi::{document, document_json};
 pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};

@@ -20,6 +20,8 @@ pub enum Permission {
     /// Create enrolment strings.
     Enrol,
     RulesRead,
+    /// Add and remove indicators of compromise.
+    IndicatorsWrite,
     /// Read configuration and rules again.
     Reload,
     AuditRead,
@@ -99,6 +101,7 @@ impl Role {
             P::AlertsTriage => matches!(self, Self::Operator | Self::ShiftLead | Self::SectorUser | Self::SectorLead | Self::Admin),
             P::RegisterWrite => matches!(self, Self::ShiftLead | Self::Admin),
             P::Enrol => matches!(self, Self::ShiftLead | Self::SectorLead | Self::Admin),
+            P::IndicatorsWrite => matches!(self, Self::Operator | Self::ShiftLead | Self::RuleAuthor | Self::Admin),
             P::Reload => matches!(self, Self::ShiftLead | Self::RuleAuthor | Self::Admin),
             P::AuditRead => matches!(self, Self::Auditor | Self::Admin),
             P::PeopleManage => matches!(self, Self::Admin),
@@ -123,9 +126,14 @@ mod tests {
     #[test]
     fn who_only_looks_changes_nothing() {
         for role in [Role::Viewer, Role::Auditor, Role::Display, Role::Metrics] {
-            for permission in
-                [Permission::AlertsTriage, Permission::RegisterWrite, Permission::Enrol, Permission::Reload, Permission::PeopleManage]
-            {
+            for permission in [
+                Permission::IndicatorsWrite,
+                Permission::AlertsTriage,
+                Permission::RegisterWrite,
+                Permission::Enrol,
+                Permission::Reload,
+                Permission::PeopleManage,
+            ] {
                 assert!(!role.may(permission), "{role:?} {permission:?}");
             }
         }

@@ -115,6 +115,13 @@ routes! {
     RulesList "listRules" Get "/api/v1/rules" RulesRead "rules" "Rules in force and rules refused" [] None => Reply::Json("RulePage");
     RuleGet "getRule" Get "/api/v1/rules/{id}" RulesRead "rules" "One rule" [] None => Reply::Json("Rule");
     RulesTry "tryRules" Post "/api/v1/rules/diff" Reload "rules" "What changed rules would have done on stored history: JSON lines of TrialStep, progress first, the result last" [] Some("Trial") => Reply::Text;
+    IndicatorsList "listIndicators" Get "/api/v1/indicators" RulesRead "indicators" "Sources of indicators of compromise, and how far the search of history is" [] None => Reply::Json("IndicatorPage");
+    IndicatorsAdd "addIndicators" Post "/api/v1/indicators" IndicatorsWrite "indicators" "Adds or replaces a source: the body is the feed (STIX 2.1, MISP JSON, CSV, list); it is in force at once and looked for in history"
+        [text("source", "name of the source"), text("format", "auto, stix, misp, csv, list"), text("tlp", "clear, green, amber, amber+strict, red, where the feed does not say"),
+         text("confidence", "0 to 100, where the feed does not say"), text("expires", "RFC 3339, or days as 30d, where the feed does not say"), text("columns", "columns of a CSV without names")]
+        None => Reply::Json("IndicatorSource");
+    IndicatorsRemove "removeIndicators" Delete "/api/v1/indicators/{source}" IndicatorsWrite "indicators" "Takes a source out of force" [] None => Reply::Empty;
+    IndicatorsCheck "checkIndicators" Post "/api/v1/indicators/check" RulesRead "indicators" "What is known of values" [] Some("IndicatorQuestion") => Reply::Json("IndicatorAnswers");
     AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
     AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
     LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");

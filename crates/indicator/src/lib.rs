@@ -10,6 +10,7 @@
 //! Limits: `ENTRIES_MAX` entries a set, `SOURCES_MAX` sources a value, `NEEDS_MAX` values that must meet in one event, texts of a source cut
 //! at `TEXT_MAX`; what does not fit is counted in [`SetCounts`].
 
+pub mod edge;
 mod observable;
 mod pack;
 mod probe;
@@ -19,7 +20,7 @@ mod tlp;
 
 pub use observable::{Observable, Type};
 pub use pack::{Layer, PackError, pack, unpack};
-pub use probe::{EventMarks, mark};
+pub use probe::{EventMarks, FACTS, mark};
 pub use read::{Format, Problem, ReadOptions, Reading, read};
 pub use set::{ENTRIES_MAX, Found, SOURCES_MAX, Set, SetBuilder, SetCounts};
 pub use tlp::Tlp;

@@ -12,6 +12,20 @@ use crate::observable::{Type, unhex, url_key};
 use crate::set::Set;
 use crate::{Found, Observable};
 
+/// Every fact a match may write.
+pub const FACTS: [event::Field; 10] = [
+    field::INDICATOR_VALUE,
+    field::INDICATOR_TYPE,
+    field::INDICATOR_SOURCE,
+    field::INDICATOR_CONFIDENCE,
+    field::INDICATOR_TLP,
+    field::INDICATOR_LABELS,
+    field::INDICATOR_DESCRIPTION,
+    field::INDICATOR_FIELD,
+    field::INDICATOR_COUNT,
+    field::INDICATOR_IN_HISTORY,
+];
+
 /// Values of one event that are looked up, lists included; the rest of an overlong list is left.
 const VALUES_MAX: usize = 64;
 /// Indicators told apart in one event.

@@ -112,9 +112,11 @@ fn document(place: Place) -> Result<Document, RuleError> {
                 }
             },
         };
-        let source =
-            source(&place, rule.logsource.category.as_deref(), rule.logsource.product.as_deref(), rule.logsource.service.as_deref())?;
-        if source == LogSource::default() {
+        // A rule about facts that are put on events of every kind (`threat.indicator.*`) says so in words; to say nothing stays an error.
+        let any = rule.logsource.category.as_deref() == Some(ANY_SOURCE);
+        let category = rule.logsource.category.as_deref().filter(|_| !any);
+        let source = source(&place, category, rule.logsource.product.as_deref(), rule.logsource.service.as_deref())?;
+        if source == LogSource::default() && !any {
             return Err(place.error(&["logsource"], "no log source", "name a category, a product or a service under 'logsource:'"));
         }
         let detections = detections(&place, rule.detection)?;
@@ -142,6 +144,9 @@ fn document(place: Place) -> Result<Document, RuleError> {
     }
     Err(place.error(&[], "not a Sigma document", "a rule has 'title', 'logsource' and 'detection'"))
 }
+
+/// `category: any`: ours, for Sigma has no word for every log source.
+const ANY_SOURCE: &str = "any";
 
 fn says_any(place: &Place) -> bool {
     place

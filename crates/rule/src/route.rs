@@ -71,7 +71,7 @@ impl Router {
 
     /// False where no rule can be about the source.
     pub fn may_fit(&self, key: Key) -> bool {
-        key != [0; 3]
+        key != [0; 3] || self.rules.contains_key(&[0; 3])
     }
 
     /// Rules whose source covers this one, ascending, each once.

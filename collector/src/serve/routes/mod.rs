@@ -7,6 +7,7 @@ pub mod alerts;
 mod audit;
 mod events;
 mod feed;
+mod indicators;
 mod meta;
 pub mod people;
 pub mod register;
@@ -41,6 +42,9 @@ pub fn router(shared: App) -> Router {
         .with_state(shared)
 }
 
+/// Bytes of an uploaded feed of indicators.
+const FEED_BYTES: usize = 256 * 1024 * 1024;
+
 fn handler(op: Op) -> MethodRouter<App> {
     match op {
         Op::AlertsList => get(alerts::list),
@@ -63,6 +67,10 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::RulesList => get(rules::list),
         Op::RuleGet => get(rules::one),
         Op::RulesTry => post(trial::run),
+        Op::IndicatorsList => get(indicators::list),
+        Op::IndicatorsAdd => post(indicators::add).layer(DefaultBodyLimit::max(FEED_BYTES)),
+        Op::IndicatorsRemove => delete(indicators::remove),
+        Op::IndicatorsCheck => post(indicators::check),
         Op::AuditList => get(audit::list),
         Op::AuditVerify => get(audit::verify),
         Op::LoginPost => post(people::login),

@@ -159,6 +159,19 @@ pub struct Policy {
     pub signature: Bytes,
 }
 
+impl Policy {
+    /// What the authority signs. The words in front keep these bytes apart from everything else its key ever signs: a certificate begins
+    /// otherwise.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let mut out = b"vedette policy 1\0".to_vec();
+        out.extend_from_slice(&self.revision.to_be_bytes());
+        out.extend_from_slice(&(self.kind.len() as u64).to_be_bytes());
+        out.extend_from_slice(self.kind.as_bytes());
+        out.extend_from_slice(&self.body);
+        out
+    }
+}
+
 /// Last message of either side.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Close {
