@@ -13,7 +13,7 @@
 //! Limits: `GROUP_FRAMES` frames or `GROUP_EVENTS` events a step; a snapshot every `SNAPSHOT_EVERY_NS` of wall time; the log is released up to what both
 //! the snapshot and the store have made durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use event::{AgentId, Event, EventId, SECOND_NS, Timestamp};
 use tracing::{error, info, warn};
-use warning::{Alert, Change, Judgement};
+use warning::{Alert, AlertId, Change, Judgement};
 
 use crate::engine::{Engine, Outcome};
 use crate::indicators::Indicators;
@@ -101,6 +101,7 @@ impl Pipeline {
         let mut met = BTreeSet::new();
         let mut outcome = Outcome::default();
         let mut shadow = Shadow::default();
+        let mut lately = Lately::default();
         let mut last_snapshot = (self.clock)();
         let mut last_now = Timestamp::ZERO;
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
@@ -110,7 +111,7 @@ impl Pipeline {
                 outcome.clear();
                 engine.hindsight(&hindsight, last_now, &mut outcome);
                 let group = Group { stepped: hindsight, ..Group::default() };
-                self.keep(&engine, &group, &mut outcome, reader.position(), false)?;
+                self.keep(&engine, &group, &mut lately, &mut outcome, reader.position(), false)?;
             }
             self.metrics.follow(&engine, (self.clock)());
             let group = self.read(&mut reader, known, &mut normaliser, &mut met)?;
@@ -125,7 +126,7 @@ impl Pipeline {
             engine.step(&group.stepped, now, &mut outcome);
             shadow.keep(&outcome.findings, now, &mut outcome.events);
             let snapshot_due = (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
-            self.keep(&engine, &group, &mut outcome, reader.position(), snapshot_due)?;
+            self.keep(&engine, &group, &mut lately, &mut outcome, reader.position(), snapshot_due)?;
             if snapshot_due {
                 last_snapshot = (self.clock)();
                 self.wal.release(reader.position().min(self.events.durable()))?;
@@ -232,10 +233,14 @@ impl Pipeline {
         &self,
         engine: &Engine,
         group: &Group,
+        lately: &mut Lately,
         outcome: &mut Outcome,
         position: Offset,
         snapshot_due: bool,
     ) -> Result<(), PipelineError> {
+        for event in group.stepped.iter().chain(&outcome.events) {
+            lately.take_in(event);
+        }
         for finding in &outcome.findings {
             self.metrics.findings.with(&[finding.rule.severity.name()]).inc();
             if finding.rule.shadow {
@@ -252,7 +257,7 @@ impl Pipeline {
             return Ok(());
         }
         let alerts: Vec<Alert> = outcome.changes.iter().map(|c| c.alert().clone()).collect();
-        let evidence = self.evidence(&alerts, group, outcome)?;
+        let evidence = self.evidence(&alerts, lately)?;
         let snapshot = snapshot_due.then(|| engine.save());
         if let Some(bytes) = &snapshot {
             self.metrics.snapshot_bytes.set_int(bytes.len() as u64);
@@ -265,24 +270,74 @@ impl Pipeline {
             };
             self.metrics.changes.with(&[word]).inc();
         }
+        lately.saved(&alerts, &evidence);
         self.outbox.send(&saved);
         Ok(())
     }
 
-    /// The events the alerts name: from this step where they are in it, else from the store.
-    fn evidence(&self, alerts: &[Alert], group: &Group, outcome: &Outcome) -> Result<Vec<Arc<Event>>, PipelineError> {
+    /// The events the alerts name and the desk does not have yet: from the last steps where they are in them, else from the store.
+    fn evidence(&self, alerts: &[Alert], lately: &Lately) -> Result<Vec<Arc<Event>>, PipelineError> {
         let mut found = Vec::new();
-        let mut wanted: Vec<EventId> = alerts.iter().flat_map(|a| &a.evidence).filter_map(|id| id.parse().ok()).collect();
+        let mut wanted: Vec<EventId> = alerts.iter().flat_map(|a| lately.missing(a)).filter_map(|id| id.parse().ok()).collect();
         wanted.sort_unstable();
         wanted.dedup();
         for id in wanted {
-            let here = group.stepped.iter().chain(&outcome.events).find(|e| e.id == id).cloned();
-            match here {
-                Some(event) => found.push(event),
+            match lately.events.get(&id) {
+                Some(event) => found.push(event.clone()),
                 None => found.extend(self.events.get(&Scope::CITY, id)?),
             }
         }
         Ok(found)
+    }
+}
+
+/// The events of the last steps, and what of each alert's evidence the desk was given: an alert that grows by an event a second asks the
+/// store for none of those it has. Past a bound the oldest go, and the store is asked instead.
+#[derive(Default)]
+struct Lately {
+    events: HashMap<EventId, Arc<Event>>,
+    order: VecDeque<EventId>,
+    kept: HashMap<AlertId, HashSet<String>>,
+    kept_order: VecDeque<AlertId>,
+}
+
+impl Lately {
+    const EVENTS_MAX: usize = 65_536;
+    const ALERTS_MAX: usize = 8_192;
+
+    fn take_in(&mut self, event: &Arc<Event>) {
+        if self.events.insert(event.id, event.clone()).is_none() {
+            self.order.push_back(event.id);
+        }
+        if self.order.len() > Self::EVENTS_MAX
+            && let Some(old) = self.order.pop_front()
+        {
+            self.events.remove(&old);
+        }
+    }
+
+    fn missing<'a>(&'a self, alert: &'a Alert) -> impl Iterator<Item = &'a String> {
+        let kept = self.kept.get(&alert.id);
+        alert.evidence.iter().filter(move |id| kept.is_none_or(|k| !k.contains(*id)))
+    }
+
+    /// The desk has what these alerts name as far as it was found, and no longer what they name no more.
+    fn saved(&mut self, alerts: &[Alert], found: &[Arc<Event>]) {
+        let found: HashSet<String> = found.iter().map(|e| e.id.to_string()).collect();
+        for alert in alerts {
+            let before = self.kept.remove(&alert.id);
+            let has = |id: &&String| found.contains(*id) || before.as_ref().is_some_and(|k| k.contains(*id));
+            let now = alert.evidence.iter().filter(has).cloned().collect();
+            self.kept.insert(alert.id.clone(), now);
+            if before.is_none() {
+                self.kept_order.push_back(alert.id.clone());
+            }
+            if self.kept_order.len() > Self::ALERTS_MAX
+                && let Some(old) = self.kept_order.pop_front()
+            {
+                self.kept.remove(&old);
+            }
+        }
     }
 }
 
@@ -328,4 +383,33 @@ fn own_frame(event: &Event, received: Timestamp) -> Option<Frame> {
         last_seq: event.id.seq,
         bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_desk_has_is_not_asked_for_again_and_what_was_not_found_is() {
+        let event = |seq: u64| {
+            let mut event = Event::new(Timestamp::ZERO, event::Kind::Authentication, 1, event::LogSource::default());
+            event.id.seq = seq;
+            Arc::new(event)
+        };
+        let (a, b) = (event(1), event(2));
+        let mut alert = crate::serve::sample::alert(0, Timestamp::ZERO);
+        alert.evidence = vec![a.id.to_string(), b.id.to_string()];
+        let mut lately = Lately::default();
+        lately.saved(std::slice::from_ref(&alert), std::slice::from_ref(&a));
+        assert_eq!(lately.missing(&alert).cloned().collect::<Vec<_>>(), [b.id.to_string()]);
+        // Named no more, the desk forgets it: named again, it is given again.
+        alert.evidence = vec![b.id.to_string()];
+        lately.saved(std::slice::from_ref(&alert), std::slice::from_ref(&b));
+        alert.evidence = vec![a.id.to_string(), b.id.to_string()];
+        assert_eq!(lately.missing(&alert).cloned().collect::<Vec<_>>(), [a.id.to_string()]);
+        for seq in 0..=Lately::EVENTS_MAX as u64 {
+            lately.take_in(&event(seq));
+        }
+        assert_eq!((lately.events.len(), lately.events.contains_key(&event(0).id)), (Lately::EVENTS_MAX, false));
+    }
 }
