@@ -110,8 +110,7 @@ impl Pipeline {
             if !hindsight.is_empty() {
                 outcome.clear();
                 engine.hindsight(&hindsight, last_now, &mut outcome);
-                let group = Group { stepped: hindsight, ..Group::default() };
-                self.keep(&engine, &group, &mut lately, &mut outcome, reader.position(), false)?;
+                self.keep(&engine, &mut lately, &mut outcome, reader.position(), false)?;
             }
             self.metrics.follow(&engine, (self.clock)());
             let group = self.read(&mut reader, known, &mut normaliser, &mut met)?;
@@ -126,7 +125,7 @@ impl Pipeline {
             engine.step(&group.stepped, now, &mut outcome);
             shadow.keep(&outcome.findings, now, &mut outcome.events);
             let snapshot_due = (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
-            self.keep(&engine, &group, &mut lately, &mut outcome, reader.position(), snapshot_due)?;
+            self.keep(&engine, &mut lately, &mut outcome, reader.position(), snapshot_due)?;
             if snapshot_due {
                 last_snapshot = (self.clock)();
                 self.wal.release(reader.position().min(self.events.durable()))?;
@@ -232,16 +231,15 @@ impl Pipeline {
     fn keep(
         &self,
         engine: &Engine,
-        group: &Group,
         lately: &mut Lately,
         outcome: &mut Outcome,
         position: Offset,
         snapshot_due: bool,
     ) -> Result<(), PipelineError> {
-        for event in group.stepped.iter().chain(&outcome.events) {
-            lately.take_in(event);
-        }
         for finding in &outcome.findings {
+            if let Some(event) = &finding.event {
+                lately.take_in(event);
+            }
             self.metrics.findings.with(&[finding.rule.severity.name()]).inc();
             if finding.rule.shadow {
                 self.metrics.shadow_findings.with(&[&finding.rule.id]).inc();
@@ -275,24 +273,20 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The events the alerts name and the desk does not have yet: from the last steps where they are in them, else from the store.
+    /// The events the alerts name and the desk does not have yet: from the last findings where they are in them, else from the store.
     fn evidence(&self, alerts: &[Alert], lately: &Lately) -> Result<Vec<Arc<Event>>, PipelineError> {
-        let mut found = Vec::new();
         let mut wanted: Vec<EventId> = alerts.iter().flat_map(|a| lately.missing(a)).filter_map(|id| id.parse().ok()).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        for id in wanted {
-            match lately.events.get(&id) {
-                Some(event) => found.push(event.clone()),
-                None => found.extend(self.events.get(&Scope::CITY, id)?),
-            }
-        }
+        let mut found: Vec<_> = wanted.iter().filter_map(|id| lately.events.get(id).cloned()).collect();
+        wanted.retain(|id| !lately.events.contains_key(id));
+        found.extend(self.events.find(&Scope::CITY, &wanted)?);
         Ok(found)
     }
 }
 
-/// The events of the last steps, and what of each alert's evidence the desk was given: an alert that grows by an event a second asks the
-/// store for none of those it has. Past a bound the oldest go, and the store is asked instead.
+/// The events of the last findings, and what of each alert's evidence the desk was given: an alert that grows by an event a second asks
+/// the store for none of those it has. Past a bound the oldest go, and the store is asked instead.
 #[derive(Default)]
 struct Lately {
     events: HashMap<EventId, Arc<Event>>,

@@ -95,7 +95,30 @@ pub struct DiskStats {
 const DAYS_MAX: usize = 8;
 const FOOTERS_MAX: usize = 512;
 
-type Chunk = Arc<[Arc<Event>]>;
+/// The events of one frame, and between which ids they lie.
+#[derive(Clone)]
+struct Chunk {
+    events: Arc<[Arc<Event>]>,
+    lowest: EventId,
+    highest: EventId,
+}
+
+impl Chunk {
+    fn new(events: &[Arc<Event>]) -> Self {
+        let ids = || events.iter().map(|e| e.id);
+        Self { events: events.into(), lowest: ids().min().unwrap_or_default(), highest: ids().max().unwrap_or_default() }
+    }
+
+    /// False: surely no event of this chunk fits.
+    fn may_match(&self, filter: &Filter) -> bool {
+        match filter {
+            // The first id asked for that is not below the chunk: is it in it or beyond?
+            Filter::Ids(ids) => ids.get(ids.partition_point(|id| *id < self.lowest)).is_some_and(|id| *id <= self.highest),
+            Filter::And(all) => all.iter().all(|f| self.may_match(f)),
+            _ => true,
+        }
+    }
+}
 
 struct Segment {
     meta: Meta,
@@ -108,6 +131,13 @@ struct Snapshot {
     memory: Vec<Chunk>,
     /// Newest `max` first.
     segments: Arc<Vec<Arc<Segment>>>,
+}
+
+impl Snapshot {
+    /// Events in memory, without the chunks that hold nothing of the filter.
+    fn events<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Arc<Event>> {
+        self.memory.iter().filter(|c| c.may_match(filter)).flat_map(|c| c.events.iter())
+    }
 }
 
 #[derive(Default)]
@@ -331,7 +361,7 @@ impl Inner {
             state.sealing_rows = std::mem::take(&mut state.active_rows);
             (state.sealing.clone(), state.taken)
         };
-        let events: Vec<Arc<Event>> = chunks.iter().flat_map(|c| c.iter().cloned()).collect();
+        let events: Vec<Arc<Event>> = chunks.iter().flat_map(|c| c.events.iter().cloned()).collect();
         let sealed = self.write_parts(events, &format!("{:016x}", upto.0), self.config.level, 0).and_then(|mut new| {
             lock(&self.manifest).commit(&mut new, &[], Some(upto), Timestamp::ZERO)?;
             Ok(new)
@@ -576,7 +606,7 @@ impl EventStore for DiskStore {
             }
             state.taken = next;
             if !events.is_empty() {
-                state.active.push(events.into());
+                state.active.push(Chunk::new(events));
                 state.active_rows += events.len();
             }
             state.active_rows >= self.inner.config.seal_rows
@@ -591,10 +621,15 @@ impl EventStore for DiskStore {
     fn search(&self, scope: &Scope, query: &Query) -> Result<Page, StoreError> {
         let snapshot = self.inner.snapshot();
         let mut newest = Newest::new(query.limit);
-        let in_memory = scan::search(snapshot.memory.iter().flat_map(|c| c.iter()), scope, query, &mut newest);
+        let in_memory = scan::search(snapshot.events(&query.filter), scope, query, &mut newest);
+        // Ids asked for may all be found before the oldest segment is looked at.
+        let wanted = if let Filter::Ids(ids) = &query.filter { ids.len() } else { usize::MAX };
         let mut searched = Searched { in_memory, ..Searched::default() };
         let latest = query.cursor.map_or(query.to, |c| query.to.min(c.time.plus_ns(1)));
         for segment in snapshot.segments.iter().filter(|s| s.meta.max >= query.from && s.meta.min < latest) {
+            if newest.len() >= wanted {
+                break;
+            }
             let floor = newest.floor();
             if floor.is_some_and(|f| segment.meta.max < f) {
                 // All that follow are older still; whether they hold more is the next page's to find.
@@ -617,21 +652,10 @@ impl EventStore for DiskStore {
         Ok(newest.page(searched))
     }
 
-    fn get(&self, scope: &Scope, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
-        let query = Query { filter: Filter::Id(id), limit: 1, ..Query::default() };
-        let page = self.search(scope, &query)?;
-        match (page.events.into_iter().next(), page.searched.failed.into_iter().next()) {
-            (None, Some(reason)) => {
-                Err(StoreError::Refused(format!("event {id} was not found, but not all segments could be read: {reason}")))
-            }
-            (found, _) => Ok(found),
-        }
-    }
-
     fn count_by(&self, scope: &Scope, query: &Query, by: &CountBy) -> Result<Counts, StoreError> {
         let snapshot = self.inner.snapshot();
         let mut groups = Groups::new(by);
-        let in_memory = scan::count(snapshot.memory.iter().flat_map(|c| c.iter()), scope, query, &mut groups);
+        let in_memory = scan::count(snapshot.events(&query.filter), scope, query, &mut groups);
         let mut searched = Searched { in_memory, ..Searched::default() };
         for segment in snapshot.segments.iter().filter(|s| s.meta.max >= query.from && s.meta.min < query.to) {
             searched.segments += 1;
@@ -663,8 +687,7 @@ impl EventStore for DiskStore {
                     }
                 }
             }
-            let memory = snapshot.memory.iter().flat_map(|c| c.iter());
-            for event in memory.filter(|e| e.id.class == class && scope.allows_event(e)) {
+            for event in snapshot.events(&Filter::All).filter(|e| e.id.class == class && scope.allows_event(e)) {
                 held.add(day_of(event.time), event.time, event.time, 1);
             }
             held.finish();

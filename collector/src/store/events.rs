@@ -30,8 +30,26 @@ pub trait EventStore: Send + Sync {
     /// The newest events that fit, a page at a time.
     fn search(&self, scope: &Scope, query: &Query) -> Result<Page, StoreError>;
 
+    /// Events by their ids, in one pass over what is held; those that are not held are left out.
+    fn find(&self, scope: &Scope, ids: &[EventId]) -> Result<Vec<Arc<Event>>, StoreError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(PAGE_MAX) {
+            let query = Query { filter: Filter::ids(ids.iter().copied()), limit: ids.len(), ..Query::default() };
+            let page = self.search(scope, &query)?;
+            if let Some(reason) = page.searched.failed.first().filter(|_| page.events.len() < ids.len()) {
+                let missing = ids.iter().find(|id| page.events.iter().all(|e| e.id != **id)).copied().unwrap_or_default();
+                let text = format!("event {missing} was not found, but not all segments could be read: {reason}");
+                return Err(StoreError::Refused(text));
+            }
+            found.extend(page.events);
+        }
+        Ok(found)
+    }
+
     /// One event by its id.
-    fn get(&self, scope: &Scope, id: EventId) -> Result<Option<Arc<Event>>, StoreError>;
+    fn get(&self, scope: &Scope, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
+        Ok(self.find(scope, &[id])?.pop())
+    }
 
     /// How many events fit, by values and time; `query.limit` and `query.cursor` are not looked at.
     fn count_by(&self, scope: &Scope, query: &Query, by: &CountBy) -> Result<Counts, StoreError>;

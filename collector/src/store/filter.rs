@@ -24,7 +24,8 @@ pub enum Filter {
     Is(Key, Test),
     /// Any text, address or list in the body contains this; folded.
     Text(String),
-    Id(EventId),
+    /// Any of these; sorted, each once (`Filter::ids`).
+    Ids(Vec<EventId>),
 }
 
 /// What a test looks at.
@@ -192,6 +193,12 @@ impl Filter {
     pub fn at_least(key: impl Into<Key>, min: f64) -> Self {
         Self::Is(key.into(), Test::Range { min: Some(min), max: None })
     }
+    pub fn ids(ids: impl IntoIterator<Item = EventId>) -> Self {
+        let mut ids: Vec<_> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self::Ids(ids)
+    }
     pub fn exists(key: impl Into<Key>) -> Self {
         Self::Is(key.into(), Test::Exists)
     }
@@ -230,7 +237,7 @@ impl Filter {
             Self::And(all) => all.iter().all(|f| f.matches(event)),
             Self::Or(any) => any.iter().any(|f| f.matches(event)),
             Self::Not(f) => !f.matches(event),
-            Self::Id(id) => event.id == *id,
+            Self::Ids(ids) => ids.binary_search(&event.id).is_ok(),
             Self::Is(Key::Header(h), test) => match header_text(*h, event) {
                 Some(text) => test.on_text(&text),
                 None => false,

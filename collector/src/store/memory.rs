@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use event::{Class, Event, EventId};
+use event::{Class, Event};
 
 use super::events::{CountBy, Counts, EventStore, Held, HeldClass, Page, Query, Searched, day_of};
 use super::scan::{self, Groups, Newest};
@@ -61,10 +61,6 @@ impl EventStore for MemoryStore {
         let mut newest = Newest::new(query.limit);
         let in_memory = scan::search(inner.events.iter(), scope, query, &mut newest);
         Ok(newest.page(Searched { in_memory, ..Searched::default() }))
-    }
-
-    fn get(&self, scope: &Scope, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
-        Ok(self.lock().events.iter().find(|e| e.id == id && scope.allows_event(e)).cloned())
     }
 
     fn count_by(&self, scope: &Scope, query: &Query, by: &CountBy) -> Result<Counts, StoreError> {

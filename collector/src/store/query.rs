@@ -259,7 +259,7 @@ impl Parser {
                 let mut any: Vec<_> = keys.into_iter().map(|k| Filter::Is(k, Test::Exists)).collect();
                 return Ok(Some(if any.len() == 1 { any.remove(0) } else { Filter::Or(any) }));
             }
-            _ => return Ok(Some(Filter::Id(value.text.parse().map_err(|e: event::IdError| fault(value.at, e.to_string()))?))),
+            _ => return Ok(Some(Filter::Ids(vec![value.text.parse().map_err(|e: event::IdError| fault(value.at, e.to_string()))?]))),
         }
         Ok(Some(Filter::All))
     }

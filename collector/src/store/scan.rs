@@ -51,6 +51,10 @@ impl Newest {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|r| (time, id) > (r.0.0, r.0.1))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }

@@ -111,13 +111,18 @@ fn filter() -> impl Strategy<Value = Filter> {
         (0i32..20, 0i32..20).prop_map(|(a, b)| Test::Range { min: Some(a.into()), max: (b > 9).then_some(f64::from(b)) }),
         Just(Test::Net(Network::parse("10.0.0.0/30").unwrap())),
     ];
-    let id = (0u64..3, 0usize..3, 1u64..40)
-        .prop_map(|(agent, class, seq)| Filter::Id(EventId { agent: AgentId(agent), epoch: Epoch(1), class: Class::ALL[class], seq }));
+    let id = (0u64..3, 0usize..3, 1u64..40).prop_map(|(agent, class, seq)| EventId {
+        agent: AgentId(agent),
+        epoch: Epoch(1),
+        class: Class::ALL[class],
+        seq,
+    });
+    let ids = prop::collection::vec(id, 0..5).prop_map(Filter::ids);
     let leaf = prop_oneof![
         1 => Just(Filter::All),
         9 => (prop::sample::select(keys), test).prop_map(|(k, t)| Filter::Is(k, t)),
         1 => word.prop_map(|w| Filter::Text(w.into())),
-        1 => id,
+        1 => ids,
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![

@@ -111,17 +111,12 @@ pub async fn events(State(shared): State<App>, caller: Caller, PathId(id): PathI
 /// The events behind an alert, oldest first: the copies kept with it, else from the event store; and the ids of those that are gone.
 pub fn evidence_events(shared: &Shared, scope: &Scope, alert: &Alert) -> Result<(Vec<Arc<Event>>, Vec<String>), Fail> {
     let mut events = shared.desk.evidence(scope, &alert.id)?;
-    let mut missing = Vec::new();
-    for text in &alert.evidence {
-        let Ok(id) = text.parse::<EventId>() else { continue };
-        if events.iter().any(|e| e.id == id) {
-            continue;
-        }
-        match shared.events.get(scope, id)? {
-            Some(event) => events.push(event),
-            None => missing.push(text.clone()),
-        }
-    }
+    let lacking = |events: &[Arc<Event>]| -> Vec<EventId> {
+        let ids = alert.evidence.iter().filter_map(|text| text.parse().ok());
+        ids.filter(|id| events.iter().all(|e| e.id != *id)).collect()
+    };
+    events.extend(shared.events.find(scope, &lacking(&events))?);
+    let missing = lacking(&events).iter().map(ToString::to_string).collect();
     events.retain(|e| scope.allows_event(e));
     events.sort_by_key(|e| (e.time, e.id));
     Ok((events, missing))

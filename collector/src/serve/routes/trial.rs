@@ -129,8 +129,10 @@ fn judgement(shared: &Shared, scope: &Scope, alert: &Alert) -> Option<CloseReaso
 }
 
 fn shown(shared: &Shared, scope: &Scope, alert: &Alert) -> TrialAlert {
-    let ids = alert.evidence.iter().filter_map(|id| id.parse::<EventId>().ok()).take(EVENTS_SHOWN);
-    let events = ids.filter_map(|id| shared.events.get(scope, id).ok().flatten()).map(|e| EventRecord::from(&*e)).collect();
+    let ids: Vec<EventId> = alert.evidence.iter().filter_map(|id| id.parse().ok()).take(EVENTS_SHOWN).collect();
+    let mut events = shared.events.find(scope, &ids).unwrap_or_default();
+    events.sort_by_key(|e| (e.time, e.id));
+    let events = events.iter().map(|e| EventRecord::from(&**e)).collect();
     let judged = judgement(shared, scope, alert).and_then(|r| serde_json::to_value(r).ok()?.as_str().map(str::to_owned));
     TrialAlert { alert: Shared::show(alert), judged, events }
 }

@@ -22,7 +22,7 @@ pub(crate) fn columns(filter: &Filter, out: &mut Vec<&'static str>) -> Option<()
         }
         Filter::Not(f) => columns(f, out)?,
         Filter::Text(_) => return None,
-        Filter::Id(_) => out.extend([AGENT, EPOCH, SEQ]),
+        Filter::Ids(_) => out.extend([AGENT, EPOCH, SEQ]),
         Filter::Is(key, _) => out.extend(key_column(key)?),
     }
     Some(())
@@ -61,7 +61,7 @@ pub(crate) fn may_match(filter: &Filter, group: &Group, bloom: &dyn Fn() -> Opti
     match filter {
         Filter::And(list) => list.iter().all(|f| may_match(f, group, bloom)),
         Filter::Or(list) => list.iter().any(|f| may_match(f, group, bloom)),
-        Filter::Id(id) => bloom().is_none_or(|b| b.may_hold(bloom::id_hash(*id))),
+        Filter::Ids(ids) => bloom().is_none_or(|b| ids.iter().any(|id| b.may_hold(bloom::id_hash(*id)))),
         Filter::Is(Key::Body(Name::Known(f)), test) => {
             let absent = group.odd == 0 && column_of(*f).is_some_and(|at| group.present & (1 << at) == 0);
             if absent {
@@ -89,13 +89,10 @@ pub(crate) fn eval(filter: &Filter, batch: &RecordBatch, class: Class) -> Boolea
         Filter::Or(list) => list.iter().fold(BooleanBuffer::new_unset(rows), |mask, f| &mask | &eval(f, batch, class)),
         Filter::Not(f) => !&eval(f, batch, class),
         Filter::Text(_) => BooleanBuffer::new_set(rows),
-        Filter::Id(id) => {
-            let is = |name: &str, want: u64| ints(batch, name, |n| n.cast_unsigned() == want);
-            if class == id.class {
-                &(&is(AGENT, id.agent.0) & &is(EPOCH, id.epoch.0)) & &is(SEQ, id.seq)
-            } else {
-                BooleanBuffer::new_unset(rows)
-            }
+        Filter::Ids(wanted) => {
+            let of_class = wanted.iter().any(|id| id.class == class);
+            let held = if of_class { ids(batch, class).unwrap_or_default() } else { Vec::new() };
+            BooleanBuffer::collect_bool(rows, |row| held.get(row).is_some_and(|id| wanted.binary_search(id).is_ok()))
         }
         Filter::Is(Key::Header(h), test) => header(*h, test, batch, class),
         Filter::Is(key @ Key::Body(_), test) => match batch.column_by_name(key.name()) {

@@ -2,7 +2,8 @@
 //!
 //! A finding is an edge from the side that acted to the side it acted upon; a finding about one host alone is an edge from
 //! it to itself. A host counts as reached from an origin if there is a path of edges to it whose times do not go back (equal times
-//! are in order). More edges only ever reach more hosts, and sooner. Every origin of a window is tried: edges at most 256 in a group, so at most 256 × 256 steps a finding.
+//! are in order). More edges only ever reach more hosts, and sooner. Every origin of a window is tried, all in one walk:
+//! at most 256 edges in a group, and 256 bits for the origins that reached a host.
 
 use ahash::{AHashMap, AHashSet};
 use event::{Field, Finding, Name, Value, field};
@@ -47,15 +48,15 @@ fn side(rule: &Correlation, key: &str, usual: &[Field], finding: &Finding, names
 }
 
 /// What one origin reached.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reached {
     pub origin: u32,
-    /// Host → when first reached.
-    pub hosts: AHashMap<u32, i64>,
+    /// Hosts reached, itself included.
+    pub hosts: u32,
+    /// Hosts other than the origin that reached on.
+    pub spreaders: u32,
     /// Marks of the edges along the way, together.
     pub marks: u32,
-    /// Hosts other than the origin that reached on.
-    pub spreaders: AHashSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -72,18 +73,11 @@ impl Edges {
             self.edges.push(*entry);
         }
     }
-    pub(super) fn newest(&self) -> i64 {
-        self.edges.last().map_or(i64::MIN, |e| e.time)
-    }
 
-    /// Tries every origin that can have had a part in the newest edges; `better` picks.
+    /// Tries every origin; `value` says what one is worth, the first of the best is given.
     pub(super) fn best(&self, value: &dyn Fn(&Reached) -> f64) -> Option<(f64, Reached)> {
-        let mut origins: Vec<u32> = self.edges.iter().map(from).collect();
-        let mut seen = AHashSet::new();
-        origins.retain(|o| seen.insert(*o));
         let mut best: Option<(f64, Reached)> = None;
-        for origin in origins {
-            let reached = self.from(origin);
+        for reached in self.origins() {
             let worth = value(&reached);
             if best.as_ref().is_none_or(|(b, _)| worth > *b) {
                 best = Some((worth, reached));
@@ -92,31 +86,123 @@ impl Edges {
         best
     }
 
-    fn from(&self, origin: u32) -> Reached {
-        let mut reached = Reached { origin, ..Reached::default() };
-        reached.hosts.insert(origin, i64::MIN);
-        let mut at = 0;
-        while let Some(first) = self.edges.get(at) {
-            let end = at + self.edges.iter().skip(at).take_while(|e| e.time == first.time).count();
+    /// What each origin reached, in the order in which origins first acted.
+    ///
+    /// One walk over the edges for all origins at once: for each host the set of origins that have reached it.
+    fn origins(&self) -> Vec<Reached> {
+        let mut numbers: AHashMap<u32, usize> = AHashMap::with_capacity(self.edges.len() * 2);
+        let mut origins: Vec<u32> = Vec::new();
+        for e in &self.edges {
+            numbers.entry(from(e)).or_insert_with(|| {
+                origins.push(from(e));
+                origins.len() - 1
+            });
+        }
+        for e in &self.edges {
+            let next = numbers.len();
+            numbers.entry(to(e)).or_insert(next);
+        }
+        let number = |host: u32| numbers.get(&host).copied().unwrap_or_default();
+        let mut reached = vec![Set::default(); numbers.len()];
+        let mut spread = vec![Set::default(); origins.len()];
+        let mut marked = [Set::default(); 32];
+        for (n, set) in reached.iter_mut().enumerate().take(origins.len()) {
+            set.insert(n);
+        }
+        for instant in self.edges.chunk_by(|a, b| a.time == b.time) {
             // Within one instant edges count in whichever order leads furthest.
             loop {
-                let before = reached.hosts.len();
-                for e in self.edges.get(at..end).unwrap_or_default() {
-                    if reached.hosts.contains_key(&from(e)) {
-                        reached.marks |= e.mark;
-                        reached.hosts.entry(to(e)).or_insert(e.time);
-                        if from(e) != origin && to(e) != origin && to(e) != from(e) {
-                            reached.spreaders.insert(from(e));
+                let mut grown = false;
+                for e in instant {
+                    let (f, t) = (number(from(e)), number(to(e)));
+                    let Some(by) = reached.get(f).copied() else { continue };
+                    grown |= reached.get_mut(t).is_some_and(|set| set.join(by));
+                    for bit in (0..32).filter(|bit| e.mark >> bit & 1 == 1) {
+                        if let Some(set) = marked.get_mut(bit as usize) {
+                            set.join(by);
                         }
                     }
+                    if f != t
+                        && let Some(set) = spread.get_mut(f)
+                    {
+                        set.join(by.without(f).without(t));
+                    }
                 }
-                if reached.hosts.len() == before {
+                if !grown || instant.len() == 1 {
                     break;
                 }
             }
-            at = end;
         }
-        reached
+        let mut out: Vec<Reached> = origins.into_iter().map(|origin| Reached { origin, hosts: 0, spreaders: 0, marks: 0 }).collect();
+        for set in &reached {
+            set.each(|n| out.get_mut(n).into_iter().for_each(|r| r.hosts += 1));
+        }
+        for set in &spread {
+            set.each(|n| out.get_mut(n).into_iter().for_each(|r| r.spreaders += 1));
+        }
+        for (bit, set) in marked.iter().enumerate() {
+            set.each(|n| out.get_mut(n).into_iter().for_each(|r| r.marks |= 1 << bit));
+        }
+        out
+    }
+
+    /// When each host that the origin reached was first reached, itself left out unless it was reached again.
+    pub(super) fn times(&self, origin: u32) -> AHashMap<u32, i64> {
+        let mut times = AHashMap::new();
+        let mut reached = AHashSet::from([origin]);
+        for instant in self.edges.chunk_by(|a, b| a.time == b.time) {
+            loop {
+                let before = reached.len();
+                for e in instant.iter().filter(|e| to(e) != origin) {
+                    if reached.contains(&from(e)) && reached.insert(to(e)) {
+                        times.insert(to(e), e.time);
+                    }
+                }
+                if reached.len() == before {
+                    break;
+                }
+            }
+        }
+        times
+    }
+    pub(super) fn newest(&self) -> i64 {
+        self.edges.last().map_or(i64::MIN, |e| e.time)
+    }
+}
+
+/// Origins by number, below `EDGES_MAX`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Set([u64; EDGES_MAX / 64]);
+
+impl Set {
+    fn insert(&mut self, n: usize) {
+        if let Some(word) = self.0.get_mut(n / 64) {
+            *word |= 1 << (n % 64);
+        }
+    }
+    fn without(mut self, n: usize) -> Self {
+        if let Some(word) = self.0.get_mut(n / 64) {
+            *word &= !(1 << (n % 64));
+        }
+        self
+    }
+    /// True if it grew.
+    fn join(&mut self, other: Self) -> bool {
+        let mut grown = false;
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            grown |= more & !*word != 0;
+            *word |= more;
+        }
+        grown
+    }
+    fn each(&self, mut take: impl FnMut(usize)) {
+        for (at, word) in self.0.iter().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                take(at * 64 + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
     }
 }
 
@@ -125,4 +211,45 @@ fn from(e: &Entry) -> u32 {
 }
 fn to(e: &Entry) -> u32 {
     (e.value & 0xffff_ffff) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One origin at a time, as the definition says it.
+    fn plainly(edges: &[Entry], origin: u32) -> (u32, u32, u32) {
+        let (mut hosts, mut spreaders, mut marks) = (AHashSet::from([origin]), AHashSet::new(), 0);
+        for instant in edges.chunk_by(|a, b| a.time == b.time) {
+            for _ in 0..=instant.len() {
+                for e in instant.iter().filter(|e| hosts.contains(&from(e))).copied().collect::<Vec<_>>() {
+                    hosts.insert(to(&e));
+                    marks |= e.mark;
+                    if ![origin, to(&e)].contains(&from(&e)) && to(&e) != origin {
+                        spreaders.insert(from(&e));
+                    }
+                }
+            }
+        }
+        (hosts.len() as u32, spreaders.len() as u32, marks)
+    }
+
+    proptest! {
+        #[test]
+        fn one_walk_for_all_origins_says_what_each_origin_alone_says(
+            rows in prop::collection::vec((0i64..12, 0u32..9, 0u32..9, prop::sample::select(vec![1u32, 2, 1 << 31, 5])), 0..40)
+        ) {
+            let mut rows = rows;
+            rows.sort_by_key(|r| r.0);
+            let mut edges = Edges::default();
+            for (time, f, t, mark) in rows {
+                edges.push(&Entry { time, value: u64::from(f) << 32 | u64::from(t), mark, seq: 0, lane: 0 });
+            }
+            for r in edges.origins() {
+                prop_assert_eq!((r.hosts, r.spreaders, r.marks), plainly(&edges.edges, r.origin));
+                prop_assert_eq!(edges.times(r.origin).len() as u32 + 1, r.hosts);
+            }
+        }
+    }
 }

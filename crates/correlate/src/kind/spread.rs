@@ -52,7 +52,7 @@ impl Kind for Spread {
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {
         let wanted = rule.condition.iter().map(|b| b.value).fold(1.0, f64::max);
-        Box::new(Hosts { edges: Edges::default(), spreaders: checked(rule, "spreaders", 1) as usize, wanted })
+        Box::new(Hosts { edges: Edges::default(), spreaders: checked(rule, "spreaders", 1) as u32, wanted })
     }
     fn reason(&self, t: &Telling<'_>) -> Reason {
         Reason::new("spread_reached")
@@ -67,14 +67,14 @@ impl Kind for Spread {
 
 struct Hosts {
     edges: Edges,
-    spreaders: usize,
+    spreaders: u32,
     wanted: f64,
 }
 
 impl Hosts {
     fn worth(&self, reached: &edges::Reached) -> f64 {
-        let hosts = reached.hosts.len() as f64;
-        if reached.spreaders.len() >= self.spreaders { hosts } else { hosts.min(self.wanted - 1.0) }
+        let hosts = f64::from(reached.hosts);
+        if reached.spreaders >= self.spreaders { hosts } else { hosts.min(self.wanted - 1.0) }
     }
 }
 
@@ -92,9 +92,10 @@ impl Tally for Hosts {
     fn notes(&self, out: &mut Vec<u64>) {
         let Some((_, r)) = self.edges.best(&|r| self.worth(r)) else { return };
         // Growth: how many of them came in the newer half of the time it took.
-        let first = r.hosts.values().copied().filter(|t| *t != i64::MIN).min().unwrap_or(i64::MIN);
+        let times = self.edges.times(r.origin);
+        let first = times.values().copied().min().unwrap_or(i64::MIN);
         let middle = first.saturating_add(self.edges.newest().saturating_sub(first) / 2);
-        let recent = r.hosts.values().filter(|t| **t > middle).count();
-        out.extend([u64::from(r.origin), r.spreaders.len() as u64, recent as u64]);
+        let recent = times.values().filter(|t| **t > middle).count();
+        out.extend([u64::from(r.origin), u64::from(r.spreaders), recent as u64]);
     }
 }

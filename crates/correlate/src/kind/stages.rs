@@ -99,7 +99,7 @@ impl Kind for Stages {
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {
         let wanted = rule.condition.iter().map(|b| b.value).fold(1.0, f64::max);
-        let (domains, hosts) = (checked(rule, "domains", 1), checked(rule, "hosts", 1) as usize);
+        let (domains, hosts) = (checked(rule, "domains", 1), checked(rule, "hosts", 1) as u32);
         Box::new(Progress { edges: Edges::default(), domains: domains as u32, hosts, wanted })
     }
     fn reason(&self, t: &Telling<'_>) -> Reason {
@@ -119,7 +119,7 @@ impl Kind for Stages {
 struct Progress {
     edges: Edges,
     domains: u32,
-    hosts: usize,
+    hosts: u32,
     wanted: f64,
 }
 
@@ -127,7 +127,7 @@ impl Progress {
     fn worth(&self, r: &edges::Reached) -> f64 {
         let stages = f64::from((r.marks & STAGES).count_ones());
         let worlds = (r.marks & (OFFICE | CONTROL)).count_ones();
-        if worlds >= self.domains && r.hosts.len() >= self.hosts { stages } else { stages.min(self.wanted - 1.0) }
+        if worlds >= self.domains && r.hosts >= self.hosts { stages } else { stages.min(self.wanted - 1.0) }
     }
 }
 
@@ -144,7 +144,7 @@ impl Tally for Progress {
     }
     fn notes(&self, out: &mut Vec<u64>) {
         if let Some((_, r)) = self.edges.best(&|r| self.worth(r)) {
-            out.extend([u64::from(r.origin), u64::from(r.marks), r.hosts.len() as u64]);
+            out.extend([u64::from(r.origin), u64::from(r.marks), u64::from(r.hosts)]);
         }
     }
 }
