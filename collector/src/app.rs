@@ -95,6 +95,10 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     // Tail first: feed, outbox, pipeline, ingest.
     let feed = Arc::new(Feed::new(u64::try_from(now.secs()).unwrap_or(0), FEED_ITEMS));
     let board = Arc::new(Board::default());
+    match desk.agents(&Scope::CITY) {
+        Ok(rows) => board.restore(rows),
+        Err(error) => warn!(%error, "what agents said before is not known until they say it again"),
+    }
     let (orders, inbox) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let pipeline = Pipeline {

@@ -3,6 +3,8 @@
 //! The thousand-seed proof in simulated time is `tests/road`; this one shows that the real files, sockets and processes keep the
 //! same promise. `SEED=n` repeats a run.
 
+mod standing;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;

@@ -1,7 +1,11 @@
 //! The agents' board: who is alive, what each sees and cannot see, whether its sums add up. Fed with the same events the
 //! engine gets; it judges nothing (rules on `watch`'s events do that) and answers the agents page.
 //!
-//! Limits: `AGENTS_MAX` agents (more are counted, not kept), `COVERAGE_MAX` statements an agent (newest win).
+//! What an agent last said outlives a restart: `kept` turns entries into rows of the desk and back. The engine's thread saves those that
+//! changed before each of its snapshots, so what is not in a row is in the part of the log that is read again.
+//!
+//! Limits: `AGENTS_MAX` agents (more are not kept), `COVERAGE_MAX` statements an agent (further ones are not taken). Statements of an
+//! agent's earlier run go when a newer run states anything.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +15,8 @@ use event::{AgentId, Event, SECOND_NS, Timestamp, Value, field};
 
 use super::feed::visible;
 use crate::store::Scope;
+
+mod kept;
 
 pub const AGENTS_MAX: usize = 100_000;
 pub const COVERAGE_MAX: usize = 256;
@@ -36,7 +42,14 @@ struct Entry {
     cpu_ms: Option<i64>,
     clock_skew_ms: Option<i64>,
     coverage: BTreeMap<(String, String), (String, String)>,
+    /// The run of the agent that stated the coverage.
+    epoch: u64,
     ledger: Vec<LedgerRow>,
+    first_seen: Option<Timestamp>,
+    /// Who it is or what it sees changed since it was last saved.
+    unsaved: bool,
+    /// `last_seen` as saved.
+    saved_seen: Option<Timestamp>,
 }
 
 /// The board.
@@ -93,12 +106,13 @@ impl Board {
             let Some(entry) = slot(&mut agents, event.id.agent) else { continue };
             let received = event.get(field::RECEIVED_TIME).and_then(Value::as_int).map_or(now, Timestamp::from_ms);
             entry.last_seen = Some(entry.last_seen.map_or(received, |seen| seen.max(received)));
+            entry.first_seen = entry.first_seen.or(Some(received));
             if let Some(skew) = event.get(field::CLOCK_SKEW_MS).and_then(Value::as_int) {
                 entry.clock_skew_ms = Some(skew);
             }
             if event.source.category.as_deref() == Some("agent") {
                 match event.source.service.as_deref() {
-                    Some("heartbeat") => heartbeat(entry, event),
+                    Some("heartbeat" | "identity") => identity(entry, event),
                     Some("coverage") => coverage(entry, event),
                     _ => {}
                 }
@@ -132,12 +146,15 @@ fn slot(agents: &mut BTreeMap<AgentId, Entry>, id: AgentId) -> Option<&mut Entry
     Some(agents.entry(id).or_default())
 }
 
-fn heartbeat(entry: &mut Entry, event: &Event) {
+/// Who it is and how it does: from heartbeats, and from the statement of identity made when it changes.
+fn identity(entry: &mut Entry, event: &Event) {
     let text = |f| event.text(f).into_owned();
     let int = |f| event.get(f).and_then(Value::as_int);
-    let set = |slot: &mut String, value: String| {
-        if !value.is_empty() {
+    let mut changed = false;
+    let mut set = |slot: &mut String, value: String| {
+        if !value.is_empty() && *slot != value {
             *slot = value;
+            changed = true;
         }
     };
     set(&mut entry.host, text(field::DEVICE_HOSTNAME));
@@ -151,11 +168,14 @@ fn heartbeat(entry: &mut Entry, event: &Event) {
     entry.memory_bytes = int(field::AGENT_RSS).or(entry.memory_bytes);
     entry.cpu_ms = int(field::AGENT_CPU_MS).or(entry.cpu_ms);
     if let Some(Value::List(list)) = event.get(field::DEVICE_IPS) {
-        entry.addresses = list.iter().take(64).map(|v| v.to_text().into_owned()).collect();
+        let addresses: Vec<String> = list.iter().take(64).map(|v| v.to_text().into_owned()).collect();
+        changed |= addresses != entry.addresses;
+        entry.addresses = addresses;
     }
     if let Some(Value::List(rows)) = event.get(field::LEDGER_ROWS) {
         entry.ledger = rows.iter().take(8).filter_map(|row| ledger_row(&row.to_text())).collect();
     }
+    entry.unsaved |= changed;
 }
 
 /// `class produced acknowledged spooled lost`, as the heartbeat writes it.
@@ -167,11 +187,35 @@ fn ledger_row(text: &str) -> Option<LedgerRow> {
 }
 
 fn coverage(entry: &mut Entry, event: &Event) {
+    let epoch = event.id.epoch.0;
+    if epoch < entry.epoch {
+        return;
+    }
+    if epoch > entry.epoch {
+        // A new run states everything it sees anew; what only an earlier one saw is seen no more.
+        entry.coverage.clear();
+        entry.epoch = epoch;
+        entry.unsaved = true;
+    }
     let key = (event.text(field::COVERAGE_SENSOR).into_owned(), event.text(field::COVERAGE_SUBJECT).into_owned());
     if entry.coverage.len() >= COVERAGE_MAX && !entry.coverage.contains_key(&key) {
         return;
     }
-    entry.coverage.insert(key, (event.text(field::COVERAGE_STATE).into_owned(), event.text(field::COVERAGE_REASON).into_owned()));
+    let said = (event.text(field::COVERAGE_STATE).into_owned(), event.text(field::COVERAGE_REASON).into_owned());
+    if entry.coverage.get(&key) != Some(&said) {
+        entry.coverage.insert(key, said);
+        entry.unsaved = true;
+    }
+}
+
+fn statements(entry: &Entry) -> Vec<Coverage> {
+    let one = |((sensor, subject), (state, reason)): (&(String, String), &(String, String))| Coverage {
+        sensor: sensor.clone(),
+        subject: subject.clone(),
+        state: state.clone(),
+        reason: reason.clone(),
+    };
+    entry.coverage.iter().map(one).collect()
 }
 
 fn show(id: AgentId, entry: &Entry, now: Timestamp) -> Agent {
@@ -202,16 +246,7 @@ fn show(id: AgentId, entry: &Entry, now: Timestamp) -> Agent {
         memory_bytes: entry.memory_bytes,
         cpu_ms: entry.cpu_ms,
         clock_skew_ms: entry.clock_skew_ms,
-        coverage: entry
-            .coverage
-            .iter()
-            .map(|((sensor, subject), (state, reason))| Coverage {
-                sensor: sensor.clone(),
-                subject: subject.clone(),
-                state: state.clone(),
-                reason: reason.clone(),
-            })
-            .collect(),
+        coverage: statements(entry),
         ledger: entry.ledger.clone(),
         ledger_balanced: entry.ledger.iter().all(LedgerRow::balanced),
     }
@@ -254,5 +289,35 @@ mod tests {
         let grid = Scope { units: Some(["grid".to_owned()].into()) };
         assert_eq!(board.list(&grid, Timestamp::ZERO).len(), 1);
         assert!(board.get(&grid, AgentId(1), Timestamp::ZERO).is_none());
+    }
+
+    #[test]
+    fn identity_comes_with_a_statement_of_its_own() {
+        let board = Board::default();
+        let said = event(1, "identity")
+            .with(field::DEVICE_HOSTNAME, "db-01")
+            .with(field::DEVICE_OS, "Debian GNU/Linux")
+            .with(field::DEVICE_OS_VERSION, "13")
+            .with(field::DEVICE_KERNEL, "6.12")
+            .with(field::DEVICE_IPS, vec!["192.0.2.7".to_owned()]);
+        board.observe(&[Arc::new(said)], Timestamp::ZERO);
+        let one = board.get(&CITY, AgentId(1), Timestamp::from_secs(101)).unwrap();
+        assert_eq!((one.os.as_str(), one.kernel.as_str(), one.addresses), ("Debian GNU/Linux 13", "6.12", vec!["192.0.2.7".to_owned()]));
+    }
+
+    #[test]
+    fn a_new_run_of_an_agent_ends_what_only_the_old_one_saw() {
+        let board = Board::default();
+        let state = |epoch, sensor: &str| {
+            let mut said = event(1, "coverage").with(field::COVERAGE_SENSOR, sensor).with(field::COVERAGE_STATE, "seeing");
+            said.id.epoch = Epoch(epoch);
+            board.observe(&[Arc::new(said)], Timestamp::ZERO);
+            let one = board.get(&CITY, AgentId(1), Timestamp::from_secs(101)).unwrap();
+            one.coverage.into_iter().map(|c| c.sensor).collect::<Vec<_>>()
+        };
+        assert_eq!(state(1, "net"), ["net"]);
+        assert_eq!(state(1, "log"), ["log", "net"]);
+        assert_eq!(state(2, "log"), ["log"]);
+        assert_eq!(state(1, "net"), ["log"], "a statement that comes late from the run before");
     }
 }

@@ -48,7 +48,8 @@ pub trait DeskStore: Send + Sync {
     fn add_note(&self, scope: &Scope, id: &AlertId, who: &str, text: &str, now: Timestamp) -> Result<Note, DeskError>;
 
     // Fleet and register.
-    fn put_agent(&self, agent: &AgentRow) -> Result<(), DeskError>;
+    /// All of them in one transaction.
+    fn put_agents(&self, agents: &[AgentRow]) -> Result<(), DeskError>;
     fn agent(&self, scope: &Scope, id: AgentId) -> Result<Option<AgentRow>, DeskError>;
     fn agents(&self, scope: &Scope) -> Result<Vec<AgentRow>, DeskError>;
     fn remove_agent(&self, id: AgentId) -> Result<bool, DeskError>;

@@ -243,8 +243,11 @@ impl DeskStore for SqliteDesk {
         self.write(|tx| alerts::add_note(tx, scope, id, who, text, now))
     }
 
-    fn put_agent(&self, agent: &AgentRow) -> Result<(), DeskError> {
-        self.write(|tx| fleet::AGENT.put(tx, &agent.id, agent.unit.as_deref(), agent))
+    fn put_agents(&self, agents: &[AgentRow]) -> Result<(), DeskError> {
+        if agents.is_empty() {
+            return Ok(());
+        }
+        self.write(|tx| agents.iter().try_for_each(|agent| fleet::AGENT.put(tx, &agent.id, agent.unit.as_deref(), agent)))
     }
     fn agent(&self, scope: &Scope, id: AgentId) -> Result<Option<AgentRow>, DeskError> {
         let row: Option<AgentRow> = self.read(|c| fleet::AGENT.get(c, &id.to_string()))?;

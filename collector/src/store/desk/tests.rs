@@ -160,7 +160,7 @@ fn a_scope_sees_its_own_part_and_nothing_of_the_rest() {
     assert!(matches!(desk.triage(&bank, &judge("A2", 1, AlertState::Acknowledged, None)), Err(DeskError::Missing { .. })));
     assert_eq!(desk.alert_counts(&bank).unwrap().open_by_severity, BTreeMap::from([(4, 1)]));
     for (id, unit) in [("0000000000000001", Some("bank")), ("0000000000000002", Some("grid")), ("0000000000000003", None)] {
-        desk.put_agent(&AgentRow { id: id.into(), unit: unit.map(str::to_owned), ..AgentRow::default() }).unwrap();
+        desk.put_agents(&[AgentRow { id: id.into(), unit: unit.map(str::to_owned), ..AgentRow::default() }]).unwrap();
     }
     assert_eq!(desk.agents(&bank).unwrap().len(), 1);
     assert!(desk.agent(&bank, AgentId(2)).unwrap().is_none() && desk.agent(&Scope::CITY, AgentId(3)).unwrap().is_some());
