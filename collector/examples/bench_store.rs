@@ -8,7 +8,9 @@ mod city;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use collector::indicators::{Bounds, Search, SearchState, hunt};
 use collector::store::{CountBy, Cursor, DiskConfig, DiskStore, EventStore, Filter, Frame, Header, Query, Scope, Wal, WalConfig};
 use event::{Event, EventId, SECOND_NS, Timestamp, field};
 
@@ -90,7 +92,7 @@ fn questions(store: &DiskStore, sample: &Event) {
         let found = store.search(&Scope::CITY, &q).expect("a page");
         let ms = median(|| drop(store.search(&Scope::CITY, &q)));
         println!(
-            "{name:<52} {ms:>9.2} ms  {:>6} rows  {} groups read, {} ruled out",
+            "{name:<52} {ms:>9.3} ms  {:>6} rows  {} groups read, {} ruled out",
             found.events.len(),
             found.searched.groups_read,
             found.searched.groups_skipped
@@ -122,11 +124,28 @@ fn questions(store: &DiskStore, sample: &Event) {
         ask(week, Filter::eq(field::SRC_IP, "198.18.0.1").or(Filter::eq(field::DST_IP, "198.18.0.1")), 200),
     );
     rows("    absent name, 7 d", ask(week, Filter::eq(field::DNS_QUERY, "evil.example.invalid"), 200));
+    for (name, value) in
+        [("an absent address, all a search asks", "198.18.0.1"), ("an absent domain, all a search asks", "evil.example.invalid")]
+    {
+        let (set, search, go_on) = (indicators(value), Search::new("bench"), AtomicBool::new(false));
+        let look = || {
+            let state = hunt(store, &set, end, Bounds::default(), &search, &go_on, &mut |_| panic!("it is absent")).expect("a search");
+            assert_eq!(state, SearchState::Complete);
+        };
+        println!("    {name:<48} {:>9.3} ms  {} questions", median(look), search.progress().1);
+    }
     rows("    newest 100 events", ask(week, Filter::All, 100));
     let middle = Query { cursor: Some(Cursor { time: back(3 * 86_400), id: sample.id }), ..ask(week, Filter::All, 100) };
     rows("    a page from the middle", middle);
     rows("    severity >= high, 7 d", ask(week, Filter::at_least(Header::Severity, 4.0), 200));
     rows("    free text, absent (reads everything)", ask(week, Filter::text("no such words anywhere"), 200));
+}
+
+fn indicators(value: &str) -> indicator::Set {
+    let mut builder = indicator::SetBuilder::new();
+    let options = indicator::ReadOptions { source: "bench".into(), ..Default::default() };
+    indicator::read(format!("{value}\n").as_bytes(), &options, &mut |entry| builder.add(entry));
+    builder.build()
 }
 
 fn sizes(folder: &std::path::Path, store: &DiskStore, total: u64, what: &str) {

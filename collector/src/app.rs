@@ -279,6 +279,8 @@ impl Hunter {
                 let (looked, found) = search.events();
                 match done {
                     Ok(SearchState::Running) => continue,
+                    // A search counts as made when its alerts are saved; one that a stop breaks off is made again.
+                    Ok(_) if !saved(&orders, &stop) => continue,
                     Ok(state) => {
                         info!(source, state = state.name(), looked, found, "history searched for new indicators");
                         search.end(state);
@@ -293,6 +295,21 @@ impl Hunter {
         })?;
         Ok((hunts, thread))
     }
+}
+
+/// Waits until what was found so far is saved; false if the program stops first.
+fn saved(orders: &Sender<Order>, stop: &AtomicBool) -> bool {
+    use std::sync::mpsc::RecvTimeoutError;
+    let (told, kept) = channel();
+    let _ = orders.send(Order::Saved(told));
+    while !stop.load(Ordering::Acquire) {
+        match kept.recv_timeout(std::time::Duration::from_millis(500)) {
+            Ok(()) => return true,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    false
 }
 
 /// Says what is in force, and which sources have something that was not taken.

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub enum Order {
     Forget(AgentId),
     /// Stored events that hold an indicator which became known later, its facts on them.
     Hindsight(Vec<Arc<Event>>),
+    /// To be answered once what was found late before it is saved.
+    Saved(Sender<()>),
 }
 
 /// Everything the thread works with.
@@ -102,15 +104,21 @@ impl Pipeline {
         let mut outcome = Outcome::default();
         let mut shadow = Shadow::default();
         let mut lately = Lately::default();
+        let mut late = Late::default();
         let mut last_snapshot = (self.clock)();
         let mut last_now = Timestamp::ZERO;
         info!(offset = from.0, end = self.wal.end().0, "engine reads the log");
         while !self.stop.load(Ordering::Acquire) {
-            let hindsight = self.obey(&mut engine);
-            if !hindsight.is_empty() {
+            self.obey(&mut engine, &mut late);
+            // Not while the log is read again: the desk takes no alert from before the place it has reached.
+            if reader.position() >= state.position && !(late.events.is_empty() && late.waiting.is_empty()) {
                 outcome.clear();
-                engine.hindsight(&hindsight, last_now, &mut outcome);
+                engine.hindsight(&late.events, last_now, &mut outcome);
+                late.events.clear();
                 self.keep(&engine, &mut lately, &mut outcome, reader.position(), false)?;
+                for told in late.waiting.drain(..) {
+                    let _ = told.send(());
+                }
             }
             self.metrics.follow(&engine, (self.clock)());
             let group = self.read(&mut reader, known, &mut normaliser, &mut met)?;
@@ -125,6 +133,10 @@ impl Pipeline {
             engine.step(&group.stepped, now, &mut outcome);
             shadow.keep(&outcome.findings, now, &mut outcome.events);
             let snapshot_due = (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
+            if snapshot_due {
+                // Before the snapshot: what agents stated is then in their rows or in what a restart reads again.
+                self.desk.put_agents(&self.board.unsaved(false))?;
+            }
             self.keep(&engine, &mut lately, &mut outcome, reader.position(), snapshot_due)?;
             if snapshot_due {
                 last_snapshot = (self.clock)();
@@ -136,17 +148,18 @@ impl Pipeline {
                 reader.wait(IDLE);
             }
         }
+        self.desk.put_agents(&self.board.unsaved(true))?;
         let snapshot = engine.save();
         self.desk.save(&Step { alerts: &[], evidence: &[], position: reader.position(), snapshot: Some(&snapshot) })?;
         Ok(())
     }
 
-    /// Does what was ordered; gives back the events that were found late.
-    fn obey(&mut self, engine: &mut Engine) -> Vec<Arc<Event>> {
-        let mut hindsight = Vec::new();
+    /// Does what was ordered; what was found late is put by.
+    fn obey(&mut self, engine: &mut Engine, late: &mut Late) {
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Hindsight(events) => hindsight.extend(events),
+                Order::Hindsight(events) => late.events.extend(events),
+                Order::Saved(told) => late.waiting.push(told),
                 Order::Judged(judgement) => engine.apply(&judgement),
                 Order::Forget(agent) => engine.forget(agent),
                 Order::Replace(mut fresh) => match fresh.inherit(engine) {
@@ -159,7 +172,6 @@ impl Pipeline {
                 },
             }
         }
-        hindsight
     }
 
     /// The next group of frames, decoded and stored in groups by frame.
@@ -338,6 +350,13 @@ impl Lately {
 #[expect(clippy::cast_precision_loss, reason = "a metric")]
 fn seconds(ns: i64) -> f64 {
     ns as f64 / 1e9
+}
+
+/// What was found late and is not judged yet, and who wants to know when it is saved. Bounded by what a search may find.
+#[derive(Default)]
+struct Late {
+    events: Vec<Arc<Event>>,
+    waiting: Vec<Sender<()>>,
 }
 
 /// Frames of one step. `received` stays empty where all of them were known to the engine already.

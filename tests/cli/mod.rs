@@ -1,6 +1,8 @@
 //! Every command of `vedette` against a real collector over TLS: what it prints, in which language and format, and with which exit code;
 //! then what goes wrong on the way there: the wrong scheme, authority, name, token, role, a server that is gone, one that talks nonsense.
 
+mod hindsight;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -79,6 +81,7 @@ fn earlier_run(data: &Path) -> Result<String> {
         own.id = EventId { class: Class::Normal, seq: n as u64 + 1, ..own.id };
         *event = own.into();
     }
+    evidence.extend(hindsight::looked_up_three_days_ago(now));
     let store = DiskStore::open(DiskConfig { thread: false, ..DiskConfig::new(data.join("events")) })?;
     store.append(Offset(1), &evidence)?;
     store.seal()?;
