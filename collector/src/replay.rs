@@ -1,7 +1,7 @@
 //! `vedette replay FILE…`: captures, logs and JSON lines through the very engine that serves.
 //!
-//! What a file is, its content says: a capture by its first bytes, JSON lines by a brace, anything else is log lines; gzip is
-//! unpacked on the way. The records' own time drives the clock, so a replay never waits and gives the same alerts every time. One record
+//! What a file is, its content says: a capture by its first bytes, JSON lines by a brace, anything else is log lines (and so are the
+//! JSON records of Suricata, Wazuh and AMiner); gzip is unpacked on the way. The records' own time drives the clock, so a replay never waits and gives the same alerts every time. One record
 //! from the future does not: a jump of more than `JUMP_S` is believed only if the next record is past it too.
 //!
 //! Each file is an agent of its own (its number from 1), each record has the number it has in its file, unless it says `agent.id` itself.
@@ -196,7 +196,8 @@ impl Road {
             if text.is_empty() {
                 continue;
             }
-            if text.first() == Some(&b'{') {
+            let partner = || std::str::from_utf8(text).is_ok_and(proto::log::is_partner_record);
+            if text.first() == Some(&b'{') && !partner() {
                 match std::str::from_utf8(text).map_err(|e| e.to_string()).and_then(event_from_json) {
                     Ok(event) => self.push(Class::Normal, event),
                     Err(what) => {

@@ -286,6 +286,11 @@ fields! {
     437 INDICATOR_FIELD "threat.indicator.field" Text Vedette "field of the event that holds the value";
     438 INDICATOR_COUNT "threat.indicator.count" Int Vedette "indicators the event holds; the surest is shown";
     439 INDICATOR_IN_HISTORY "threat.indicator.in_history" Bool Vedette "found among stored events when the indicator was added later";
+
+    450 ALERT_HOST "alert.host" Text Vedette "host an alert of another tool is about: its address where the tool gives one, else its name";
+    451 ALERT_CATEGORY "alert.category" List Vedette "categories or groups the tool files the alert under";
+    452 ALERT_TECHNIQUES "alert.techniques" List Vedette "ATT&CK techniques the tool names";
+    453 ALERT_LEVEL "alert.level" Int Vedette "level or severity in the tool's own numbers";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.

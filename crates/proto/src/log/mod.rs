@@ -20,6 +20,7 @@ mod imap;
 mod json;
 mod mail;
 mod named;
+mod partner;
 mod privilege;
 mod proxy;
 mod scan;
@@ -28,10 +29,12 @@ mod sessions;
 mod ssh;
 mod stamp;
 mod system;
+mod tree;
 mod web;
 
 pub use auditd::{ACTS_MAX, Acts};
 pub use header::{Header, header};
+pub use partner::is_partner_record;
 pub use sessions::{AGE_MAX_S, Reader, SESSIONS_MAX, Sessions};
 
 use event::{Class, Event, Field, Kind, LogSource, Timestamp, Value, field};
@@ -138,6 +141,9 @@ static FORMATS: &[&Format] = &[
     &appliance::THEHIVE,
     &appliance::LFD,
     &appliance::AMAVIS,
+    &partner::EVE,
+    &partner::WAZUH,
+    &partner::AMINER,
     &json::JSON,
     &proxy::HAPROXY,
 ];
@@ -261,6 +267,15 @@ pub const FIELDS: &[Field] = &[
     field::FILE_NAME,
     field::FILE_MODE,
     field::FILE_CHANGES,
+    field::LOG_NAME,
+    field::COMMUNITY_ID,
+    field::TLS_SNI,
+    field::FINDING_RULE,
+    field::FINDING_TITLE,
+    field::ALERT_HOST,
+    field::ALERT_CATEGORY,
+    field::ALERT_TECHNIQUES,
+    field::ALERT_LEVEL,
 ];
 
 /// Outcome of a log-on, in OCSF's `status_id`.

@@ -5,6 +5,7 @@ use event::Timestamp;
 
 mod formats;
 mod hostile;
+mod partner;
 
 fn one(line: &str) -> Event {
     let received = Timestamp::parse_rfc3339("2026-11-23T12:00:00Z").expect("a time");

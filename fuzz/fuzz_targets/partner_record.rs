@@ -1,0 +1,26 @@
+//! Any bytes as records of Suricata, Wazuh and AMiner: one event with its text, typed by these formats only with what their table promises,
+//! and a record that is cut anywhere is a plain line.
+#![no_main]
+use event::{Field, Name, Timestamp, Value, field};
+use proto::log::{FIELDS, Line, is_partner_record, read};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let received = Timestamp::from_secs(1_795_431_600);
+    for format in ["eve", "wazuh", "aminer"] {
+        let take = |bytes: &[u8]| read(&Line { bytes, received, utc_offset_secs: 28_800, format: Some(format) }).1;
+        let event = take(bytes);
+        assert_eq!(event.body.get(field::RAW_DATA), Some(&Value::lossy(bytes)));
+        if event.source.category.as_deref() != Some("alert") {
+            continue;
+        }
+        let told = |name: &Name| FIELDS.iter().map(|f: &Field| f.name()).any(|f| f == name.as_str());
+        for (name, _) in event.body.iter() {
+            assert!(told(name), "{format} sets {}, which is not in its table", name.as_str());
+        }
+        let end = bytes.trim_ascii_end().len();
+        assert_ne!(take(&bytes[..end.saturating_sub(1)]).source.category.as_deref(), Some("alert"), "cut, it still passes for whole");
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        is_partner_record(text);
+    }
+});
