@@ -2,6 +2,8 @@
 //!
 //! * A finding joins the open alert of the same rule and group key if its time lies within the quiet time of what the alert
 //!   covers; else it opens a new one. The group key is what the rule says (`group_by`), else source and destination address, else the host.
+//! * What a correlation tells again of the same run joins its alert for as long as the run can go on, its window past the quiet time: the
+//!   last word on a day-long attack is no new alert.
 //! * `Opened` goes out at once. `Updated` goes out at once when somebody new is concerned, a new reason appears, the severity
 //!   rises or the count has doubled; else at most once a second, and the last state always goes out (`tick`).
 //! * An alert that a person closed takes in only evidence from before it was closed; later findings open a new one.
@@ -106,10 +108,15 @@ struct Open {
     evidence: Vec<(i64, String)>,
     /// Where it stands in `due`.
     due: i64,
+    /// How much longer than the quiet time it is held for what is told again: the window of its rule, nanoseconds.
+    #[serde(default)]
+    window: i64,
 }
 
 const SAME_KEY_MAX: usize = 4;
 const HOLD_NS: i64 = SECOND_NS;
+/// The longest window an alert is held for.
+const WINDOW_MAX_S: i64 = 48 * 3600;
 
 impl Desk {
     pub fn new(limits: DeskLimits) -> Self {
@@ -134,12 +141,14 @@ impl Desk {
         let key = group_key(finding);
         let name = format!("{}\u{1f}{}", finding.rule.id, key_text(&key));
         let slot = self.open.entry(name.clone()).or_default();
+        let again = told_again(finding);
         let joins = |o: &Open| {
-            from <= o.alert.last_time.saturating_add(quiet)
+            from <= o.alert.last_time.saturating_add(if again { quiet + o.window } else { quiet })
                 && to >= o.alert.first_time.saturating_sub(quiet)
                 && o.closed.is_none_or(|closed| to <= closed)
         };
-        if let Some(at) = slot.iter().position(joins) {
+        let place = if again { slot.iter().rposition(joins) } else { slot.iter().position(joins) };
+        if let Some(at) = place {
             let open = &mut slot[at];
             self.counters.joined += 1;
             let old = open.due;
@@ -201,14 +210,14 @@ impl Desk {
             self.counters.updated += 1;
             changes.push(Change::Updated(open.alert.clone()));
         }
-        if now >= open.touched.saturating_add(quiet) && !open.dirty {
+        if now >= open.over(quiet) && !open.dirty {
             slot.remove(at);
             self.held -= 1;
             if slot.is_empty() {
                 self.open.remove(name);
             }
         } else {
-            open.due = if open.dirty { open.told.saturating_add(HOLD_NS) } else { open.touched.saturating_add(quiet) };
+            open.due = if open.dirty { open.told.saturating_add(HOLD_NS) } else { open.over(quiet) };
             self.due.insert((open.due, serial), name.to_owned());
         }
     }
@@ -328,7 +337,13 @@ impl Open {
             group_key: key,
             revision: 0,
         };
-        Self { alert, serial, touched: now, told: now, told_count: 0, dirty: false, closed: None, evidence: Vec::new(), due: now }
+        let window = argument(finding, "window_s").and_then(Value::as_int).unwrap_or(0).clamp(0, WINDOW_MAX_S) * SECOND_NS;
+        Self { alert, serial, touched: now, told: now, told_count: 0, dirty: false, closed: None, evidence: Vec::new(), due: now, window }
+    }
+
+    /// When it takes in nothing any more.
+    fn over(&self, quiet: i64) -> i64 {
+        self.touched.saturating_add(quiet).saturating_add(self.window)
     }
 
     /// Counts a finding in; true if it is worth saying at once.
@@ -350,7 +365,7 @@ impl Open {
         notable |= gather(finding, &[field::DST_IP], &mut a.target_ips);
         notable |= gather(finding, &[field::USER_NAME], &mut a.users);
         notable |= gather(finding, &[field::ACTOR_USER], &mut a.users);
-        notable |= gather(finding, &[field::DEVICE_HOSTNAME, field::AGENT_ID], &mut a.hosts);
+        notable |= gather(finding, &[field::ALERT_HOST, field::DEVICE_HOSTNAME, field::AGENT_ID], &mut a.hosts);
         notable |= add_units(finding, &mut a.units);
         notable |= add_reasons(finding, &mut a.reasons);
         for e in &finding.evidence {
@@ -378,8 +393,17 @@ impl Open {
         self.told = now;
         self.told_count = self.alert.event_count;
         self.dirty = false;
-        self.due = self.touched.saturating_add(quiet);
+        self.due = self.over(quiet);
     }
+}
+
+fn argument<'a>(finding: &'a Finding, name: &str) -> Option<&'a Value> {
+    finding.reasons.iter().flat_map(|r| &r.args).find(|(n, _)| n == name).map(|(_, v)| v)
+}
+
+/// Whether a correlation has told of the same run before.
+fn told_again(finding: &Finding) -> bool {
+    finding.span.is_some() && argument(finding, "again").is_some()
 }
 
 /// The values that make findings one alert.
@@ -580,6 +604,31 @@ mod tests {
         assert_eq!((joined.event_count, joined.users.as_slice()), (2, ["a".to_owned(), "b".to_owned()].as_slice()));
         assert_eq!(joined.revision, 2);
         assert_eq!(desk.counters().opened + desk.counters().joined, desk.counters().findings);
+    }
+
+    #[test]
+    fn what_is_told_again_joins_its_alert_for_as_long_as_the_window_lasts() {
+        let rule = rule(true, &["src_endpoint.ip"]);
+        let hour = 3_600_000;
+        let telling = |ms: i64, again: bool| {
+            let mut f = finding(&rule, ms, 1, "a");
+            f.span = Some(event::Span { from: Timestamp::from_ms(ms), to: Timestamp::from_ms(ms) });
+            let reason = Reason::new("stages_reached").arg("window_s", 24 * 3600);
+            f.reasons = vec![if again { reason.arg("again", true) } else { reason }];
+            f
+        };
+        let told = |all: &[Finding]| -> (usize, u64, usize) {
+            let mut desk = Desk::new(DeskLimits::default());
+            let changes = run(&mut desk, all);
+            let opened = changes.iter().filter(|c| matches!(c, Change::Opened(_))).count();
+            let mut rest = Vec::new();
+            desk.tick(Timestamp::from_ms(51 * hour), &mut rest);
+            (opened, desk.counters().joined, desk.open_count())
+        };
+        assert_eq!(told(&[telling(hour, false), telling(20 * hour, true)]), (1, 1, 0), "the end of the same run");
+        assert_eq!(told(&[telling(hour, false), telling(27 * hour, true)]), (2, 0, 1), "past the window and the quiet time");
+        assert_eq!(told(&[telling(hour, false), telling(20 * hour, false)]), (2, 0, 0), "another run");
+        assert_eq!(told(&[telling(hour, false), telling(20 * hour, false), telling(22 * hour, true)]), (2, 1, 0));
     }
 
     #[test]
