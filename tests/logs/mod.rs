@@ -1,4 +1,4 @@
-//! Log parsers against the recorded truth of others: fail2ban, CrowdSec, Wazuh, Elastic, syslog-ng, LogHub.
+//! Log parsers against the recorded truth of others: fail2ban, CrowdSec, Wazuh, Elastic, syslog-ng, LogHub, Suricata.
 //!
 //! Each case prints a table; the floors are what the parsers reach, so that a step back is seen. Goals are named beside them.
 //! `VERBOSE=1` prints every line that differs.
@@ -9,6 +9,7 @@ mod elastic;
 mod fail2ban;
 mod loghub;
 mod sessions;
+mod suricata;
 mod syslog_ng;
 mod wazuh;
 

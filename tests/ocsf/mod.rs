@@ -161,6 +161,32 @@ fn events_of_log_lines() -> Result<()> {
     tally.done("log lines")
 }
 
+/// Alerts of other tools: recorded ones of Suricata, and a record of each tool from the fuzzer's seeds.
+#[test]
+fn events_of_other_tools() -> Result<()> {
+    let Some(schema) = schema()? else { return Ok(()) };
+    let mut tally = Tally::default();
+    let mut lines = Vec::new();
+    for name in ["honeypot-2018", "wrccdc-2017"] {
+        let Some(path) = tests::data(&format!("logs/suricata/{name}.alerts.jsonl.gz")) else { continue };
+        lines.extend(unpacked(&path)?.lines().map(str::to_owned));
+    }
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/partner_record");
+    for tool in ["eve", "wazuh", "aminer"] {
+        lines.push(std::fs::read_to_string(seeds.join(tool))?);
+    }
+    for line in &lines {
+        let line =
+            proto::log::Line { bytes: line.as_bytes(), received: Timestamp::from_secs(1_795_431_600), utc_offset_secs: 0, format: None };
+        let (_, mut event) = proto::log::read(&line);
+        ensure!(event.kind == event::Kind::DetectionFinding, "{:?}", event.source);
+        event.body.set(event::field::LOG_PATH, "/var/log/test.log");
+        event.body.set(event::field::DEVICE_HOSTNAME, "gate");
+        tally.event(&schema, &event);
+    }
+    tally.done("alerts of other tools")
+}
+
 #[derive(Default)]
 struct Seen(Vec<Event>);
 

@@ -1,7 +1,7 @@
 //! Shipped rules: each has a hit and a miss under its own name, and real captures name the attacks they hold.
 
 mod engine;
-mod harness;
+pub mod harness;
 mod linux;
 mod real;
 

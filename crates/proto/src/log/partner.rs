@@ -112,7 +112,9 @@ fn signature(event: &mut Event, tree: &Tree<'_>, prefix: &str) -> Option<Class> 
     ] {
         event.body.set_some(field, paths.iter().find_map(|p| tree.get(&at(p))));
     }
-    event.body.set_some(field::HTTP_STATUS, tree.get(&at("http.status")).and_then(|n| n.parse::<u16>().ok()));
+    // 0 is Suricata's word for no answer.
+    let status = tree.get(&at("http.status")).and_then(|n| n.parse::<u16>().ok()).filter(|n| *n > 0);
+    event.body.set_some(field::HTTP_STATUS, status);
     Some(class)
 }
 
