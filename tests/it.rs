@@ -1,6 +1,7 @@
 //! One binary for all whole-system cases; a folder a subject.
 
 mod agent;
+mod ait;
 mod arrows;
 mod browser;
 mod cli;
