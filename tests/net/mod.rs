@@ -4,3 +4,4 @@ mod agreement;
 mod live;
 mod modbus;
 mod mutation;
+mod ot;

@@ -90,7 +90,7 @@ active = "5 m"
 # Flow records told in one second; more are counted. Keeps a flood in the network from being one of events.
 records_per_second = 2000
 # Protocols that are read, found by content on any port.
-protocols = ["dns", "tls", "http", "ssh", "modbus", "arp"]
+protocols = ["dns", "tls", "http", "ssh", "dnp3", "iec104", "s7comm", "enip", "modbus", "arp"]
 "#;
 
 pub static NET: NetKind = NetKind;

@@ -251,7 +251,7 @@ fields! {
     372 FACT_COUNT "fact.count" Int Vedette "value a correlation counted";
     373 FACT_VALUES "fact.values" List Vedette "values a correlation saw, the first few";
 
-    390 OT_PROTOCOL "ot.protocol" Text Vedette "control protocol: modbus, dnp3, iec104, s7comm, s7comm_plus, enip, cip, bacnet, opcua";
+    390 OT_PROTOCOL "ot.protocol" Text Vedette "control protocol: modbus, dnp3, iec104, s7comm, s7comm_plus, enip, cip, bacnet, opcua, goose, sv, profinet_dcp, c37118";
     391 OT_FUNCTION "ot.function_code" Int Vedette "function code, type identification or service as its standard numbers it, without the bit that marks an exception or answer";
     392 OT_FUNCTION_NAME "ot.function_name" Text Vedette "name of the function in its standard, lower case with underscores: write_single_coil, cold_restart, plc_stop";
     393 OT_SUB_FUNCTION "ot.sub_function" Int Vedette "Modbus diagnostics sub-function, MEI type or UMAS function; S7 user data sub-function; PCCC function";
@@ -275,6 +275,8 @@ fields! {
     411 OT_SECURITY_POLICY "ot.security_policy" Text Vedette "OPC UA security policy";
     412 OT_IDENTITY_TYPE "ot.identity_type" Text Vedette "OPC UA user identity: anonymous, user_name, certificate, issued";
     413 OT_RESPONSE_MS "ot.response_ms" Int Vedette "milliseconds from request to answer";
+    414 OT_OBJECTS "ot.objects" List Vedette "objects named as their standard writes them, the first few: g12v1:3, 4001 (IEC 60870-5), DB3.DBX4.2, a tag, a control block";
+    415 OT_INDICATIONS "ot.indications" List Vedette "DNP3 internal indications set in an answer: device_restart, need_time, local_control, device_trouble";
 
     430 INDICATOR_VALUE "threat.indicator.value" Text Vedette "indicator of compromise the event holds: address, network, domain, URL, hash, mail address";
     431 INDICATOR_TYPE "threat.indicator.type" Text Vedette "its type: ipv4-addr, ipv6-addr, domain-name, url, md5, sha1, sha256, email-addr";

@@ -422,6 +422,13 @@ impl Emit for OfFlow<'_, '_, '_, '_> {
         self.voice.dress(&mut event, self.flow);
         self.voice.tell(class, event);
     }
+    fn asked(&mut self, by: proto::net::Side, class: Class, mut event: Event) {
+        self.voice.dress(&mut event, self.flow);
+        if by == proto::net::Side::Responder {
+            turn(&mut event, self.flow);
+        }
+        self.voice.tell(class, event);
+    }
     fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp) {
         if let Some(count) = self.voice.ear.anomalies.pass(name, time) {
             let mut event = anomaly_event(name, detail, "parser", time);
@@ -430,6 +437,22 @@ impl Emit for OfFlow<'_, '_, '_, '_> {
             }
             self.event(Class::Normal, event);
         }
+    }
+}
+
+/// Makes the responder the source: for conversations where the side that asks did not open the flow, or the opening was not seen.
+fn turn(event: &mut Event, flow: &Flow) {
+    let body = &mut event.body;
+    body.set(field::SRC_IP, flow.responder.0);
+    body.set(field::DST_IP, flow.originator.0);
+    if flow.has_ports() {
+        body.set(field::SRC_PORT, flow.responder.1);
+        body.set(field::DST_PORT, flow.originator.1);
+    }
+    match body.get(field::DIRECTION_ID).and_then(Value::as_int) {
+        Some(1) => body.set(field::DIRECTION_ID, 2),
+        Some(2) => body.set(field::DIRECTION_ID, 1),
+        _ => {}
     }
 }
 

@@ -5,10 +5,15 @@
 //! flows. Every buffer is bounded; what does not fit is an anomaly and the parser stops. Nothing here panics on any bytes.
 
 pub mod arp;
+pub mod dnp3;
 pub mod dns;
+pub mod enip;
 pub mod http;
+pub mod iec104;
 mod md5;
 pub mod modbus;
+mod ot;
+pub mod s7comm;
 pub mod ssh;
 pub mod tls;
 
@@ -65,6 +70,11 @@ pub enum Want {
 /// Where events and oddities go.
 pub trait Emit {
     fn event(&mut self, class: Class, event: Event);
+    /// An event of a conversation in which the side `by` asks, whichever side opened the flow: it becomes the event's source.
+    fn asked(&mut self, by: Side, class: Class, event: Event) {
+        let _ = by;
+        self.event(class, event);
+    }
     /// An oddity by its fixed name; the receiver limits the rate.
     fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp);
 }
@@ -103,7 +113,8 @@ pub trait Parser: Send {
 }
 
 /// Every network protocol there is. `mod dnp3;` and one row here is all it takes to add one.
-pub static PROTOCOLS: &[&Protocol] = &[&dns::DNS, &tls::TLS, &http::HTTP, &ssh::SSH, &modbus::MODBUS];
+pub static PROTOCOLS: &[&Protocol] =
+    &[&dns::DNS, &tls::TLS, &http::HTTP, &ssh::SSH, &dnp3::DNP3, &iec104::IEC104, &s7comm::S7COMM, &enip::ENIP, &modbus::MODBUS];
 
 /// Which rows of `PROTOCOLS` are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,27 +199,25 @@ impl Session {
     }
 
     fn probe(&mut self, carrier: Carrier, enabled: Enabled, piece: Piece<'_>, mut head: Vec<u8>, tries: u8, out: &mut dyn Emit) -> Want {
-        let seen: &[u8] = if head.is_empty() {
-            piece.bytes
-        } else {
+        let behind = !head.is_empty();
+        let seen: &[u8] = if behind {
             head.extend_from_slice(piece.bytes);
             &head
+        } else {
+            piece.bytes
         };
-        let mut maybe = false;
-        for (at, protocol) in PROTOCOLS.iter().enumerate() {
-            if !enabled.has(at) {
-                continue;
-            }
-            match (protocol.probe)(carrier, piece.side, seen) {
-                Probe::Yes => {
-                    let mut parser = (protocol.open)(carrier);
-                    let want = parser.feed(Piece { bytes: seen, ..piece }, out);
-                    self.state = State::Speaking(protocol, parser);
-                    return want;
-                }
-                Probe::Maybe => maybe = true,
-                Probe::No => {}
-            }
+        let (mut found, mut maybe) = find(carrier, enabled, piece.side, seen);
+        let mut seen = seen;
+        if found.is_none() && !maybe && behind {
+            // What was kept led nowhere (a stream joined in the middle, a keep-alive's byte): this piece may begin something.
+            (found, maybe) = find(carrier, enabled, piece.side, piece.bytes);
+            seen = piece.bytes;
+        }
+        if let Some(protocol) = found {
+            let mut parser = (protocol.open)(carrier);
+            let want = parser.feed(Piece { bytes: seen, ..piece }, out);
+            self.state = State::Speaking(protocol, parser);
+            return want;
         }
         let tries = tries.saturating_add(1);
         let keep = maybe && carrier == Carrier::Tcp && seen.len() < HEAD_BYTES_MAX;
@@ -216,7 +225,7 @@ impl Session {
             self.state = State::Unknown;
             return Want::Stop;
         }
-        let kept = if keep { if head.is_empty() { piece.bytes.to_vec() } else { head } } else { Vec::new() };
+        let kept = if keep { seen.to_vec() } else { Vec::new() };
         if !matches!(self.state, State::Probing { .. }) {
             self.state = State::Probing { heads: Box::default(), tries };
         }
@@ -226,6 +235,22 @@ impl Session {
         }
         Want::More
     }
+}
+
+/// The first protocol that knows these bytes as its own, and whether one might with more of them.
+fn find(carrier: Carrier, enabled: Enabled, side: Side, bytes: &[u8]) -> (Option<&'static Protocol>, bool) {
+    let mut maybe = false;
+    for (at, protocol) in PROTOCOLS.iter().enumerate() {
+        if !enabled.has(at) {
+            continue;
+        }
+        match (protocol.probe)(carrier, side, bytes) {
+            Probe::Yes => return (Some(protocol), maybe),
+            Probe::Maybe => maybe = true,
+            Probe::No => {}
+        }
+    }
+    (None, maybe)
 }
 
 /// An anomaly as an event, for whoever implements `Emit`.

@@ -11,6 +11,12 @@ impl Emit for Seen {
         let body: Vec<String> = event.body.iter().map(|(n, v)| format!("{}={}", n.as_str(), v.to_text())).collect();
         self.0.push(format!("{service}/{} {}", event.activity, body.join(" ")));
     }
+    fn asked(&mut self, by: Side, class: Class, event: Event) {
+        self.event(class, event);
+        if let (Side::Responder, Some(line)) = (by, self.0.last_mut()) {
+            line.push_str(" by=responder");
+        }
+    }
     fn anomaly(&mut self, name: &'static str, detail: &str, _: Timestamp) {
         self.0.push(format!("anomaly {name} {detail}"));
     }
@@ -34,4 +40,16 @@ pub(crate) fn talk(carrier: Carrier, step: usize, says: &[(Side, &[u8])]) -> Vec
     }
     session.end(Timestamp::from_ms(9), &mut seen);
     seen.0
+}
+
+/// Words of a line that begin with these keys, in this order; `-` where one is missing.
+pub(crate) fn brief(said: &[String], keys: &[&str]) -> Vec<String> {
+    let word = |line: &str, key: &str| line.split(' ').find_map(|w| w.strip_prefix(key)?.strip_prefix('=')).unwrap_or("-").to_owned();
+    said.iter().map(|line| keys.iter().map(|key| word(line, key)).collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// Bytes from hexadecimal digits; blanks are for the eye.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter_map(|b| char::from(b).to_digit(16)).map(|d| d as u8).collect();
+    digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect()
 }

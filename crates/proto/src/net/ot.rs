@@ -1,0 +1,173 @@
+//! What the control protocols share: the first fields of an event, the counting of equal messages, the class of delivery.
+//!
+//! An event of a control protocol has the station that asks as its source, whichever side opened the connection and whichever
+//! sent this message: "who moved which breaker" is `src_endpoint` and `ot.objects`. A master polls the same points for years:
+//! equal polls of one connection are told at once the first time, then once a minute with how many there were, and none is lost
+//! (`count`). Whatever changes something is told one by one, at once, as critical.
+//!
+//! Limits: `POLLS_MAX` different polls are counted a connection; further ones are told one by one.
+
+use std::collections::BTreeMap;
+
+use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
+
+use super::{Emit, Side};
+
+/// Different polls counted a connection.
+pub(crate) const POLLS_MAX: usize = 128;
+/// How often equal polls are told.
+const POLL_NS: i64 = 60 * SECOND_NS;
+/// Objects and values of one message that are named.
+pub(crate) const NAMED_MAX: usize = 16;
+
+/// What equal messages have in common, as their protocol says.
+pub(crate) type Key = [u32; 4];
+
+/// The first fields of an event.
+pub(crate) fn event(service: &'static str, direction: &'static str, name: &'static str, time: Timestamp) -> Event {
+    Event::new(time, Kind::NetworkActivity, 6, LogSource::new("", "ot", service))
+        .with(field::OT_PROTOCOL, service)
+        .with(field::OT_DIRECTION, direction)
+        .with(field::OT_FUNCTION_NAME, name)
+}
+
+/// What a message is for, and whether it is meant to change the process or the device.
+pub(crate) fn purpose(event: &mut Event, access: &'static str, is_write: bool) {
+    event.body.set(field::OT_ACCESS, access);
+    event.body.set(field::OT_IS_WRITE, is_write);
+}
+
+/// How it went: 1 done, 2 refused with a code and its name.
+pub(crate) fn outcome(event: &mut Event, refusal: Option<(u32, &'static str)>) {
+    event.body.set(field::STATUS_ID, if refusal.is_some() { 2 } else { 1 });
+    if let Some((code, name)) = refusal {
+        event.body.set(field::OT_EXCEPTION, code);
+        event.body.set(field::OT_EXCEPTION_NAME, name);
+    }
+}
+
+/// An answer joined with its request.
+pub(crate) fn answered(event: &mut Event, asked: Timestamp, time: Timestamp) {
+    event.time = time;
+    event.body.set(field::OT_DIRECTION, "both");
+    event.body.set(field::OT_RESPONSE_MS, time.since(asked).max(0) / 1_000_000);
+}
+
+/// The objects of a message by name, the first few.
+pub(crate) fn objects(event: &mut Event, names: Vec<String>) {
+    if !names.is_empty() {
+        event.body.set(field::OT_OBJECTS, names);
+    }
+}
+
+/// The values of a message, the first few.
+pub(crate) fn values(event: &mut Event, values: &[f64]) {
+    if let Some(first) = values.first() {
+        event.body.set(field::OT_VALUE, *first);
+        event.body.set(field::OT_VALUES, values.iter().take(NAMED_MAX).map(|v| Value::Float(*v)).collect::<Vec<_>>());
+    }
+}
+
+fn changes(event: &Event) -> bool {
+    event.get(field::OT_IS_WRITE) == Some(&Value::Bool(true))
+}
+
+/// Tells events of one connection; equal ones of those that change nothing are counted.
+#[derive(Default)]
+pub(crate) struct Teller {
+    polls: BTreeMap<Key, Counted>,
+}
+
+struct Counted {
+    told: Timestamp,
+    more: i64,
+    last: Event,
+    by: Side,
+}
+
+impl Teller {
+    /// One by one: commands, refusals, whatever is rare.
+    pub(crate) fn single(&self, by: Side, event: Event, out: &mut dyn Emit) {
+        let class = if changes(&event) { Class::Critical } else { Class::Normal };
+        out.asked(by, class, event);
+    }
+
+    /// Counted with its like, unless it changes something or was refused.
+    pub(crate) fn poll(&mut self, key: Key, by: Side, mut event: Event, out: &mut dyn Emit) {
+        if changes(&event) || event.get(field::OT_EXCEPTION_NAME).is_some() {
+            return self.single(by, event, out);
+        }
+        match self.polls.get_mut(&key) {
+            // A clock that went back starts a new minute.
+            Some(counted) if (0..POLL_NS).contains(&event.time.since(counted.told)) => {
+                counted.more += 1;
+                (counted.last, counted.by) = (event, by);
+                return;
+            }
+            Some(counted) => {
+                event.body.set(field::COUNT, counted.more + 1);
+                (counted.told, counted.more) = (event.time, 0);
+            }
+            None => {
+                event.body.set(field::COUNT, 1);
+                if self.polls.len() < POLLS_MAX {
+                    self.polls.insert(key, Counted { told: event.time, more: 0, last: event.clone(), by });
+                }
+            }
+        }
+        out.asked(by, Class::Bulk, event);
+    }
+
+    /// Says how many there were since they were last told.
+    pub(crate) fn end(&mut self, out: &mut dyn Emit) {
+        for counted in std::mem::take(&mut self.polls).into_values().filter(|c| c.more > 0) {
+            let mut event = counted.last;
+            event.body.set(field::COUNT, counted.more);
+            out.asked(counted.by, Class::Bulk, event);
+        }
+    }
+}
+
+pub(crate) fn le16(b: &[u8], at: usize) -> Option<u16> {
+    b.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_le_bytes)
+}
+
+pub(crate) fn le24(b: &[u8], at: usize) -> Option<u32> {
+    let b = b.get(at..at.checked_add(3)?)?;
+    Some(u32::from(b[0]) | u32::from(b[1]) << 8 | u32::from(b[2]) << 16)
+}
+
+pub(crate) fn le32(b: &[u8], at: usize) -> Option<u32> {
+    b.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Seen;
+    use super::*;
+
+    #[test]
+    fn equal_polls_are_counted_and_none_is_lost() {
+        let (mut teller, mut seen) = (Teller::default(), Seen::default());
+        for n in 0..150 {
+            let mut poll = event("dnp3", "both", "read", Timestamp::from_secs(n));
+            purpose(&mut poll, "read", false);
+            teller.poll([1, 2, 3, 4], Side::Originator, poll, &mut seen);
+        }
+        teller.end(&mut seen);
+        let counts: Vec<&str> = seen.0.iter().filter_map(|l| l.split("count=").nth(1)).collect();
+        assert_eq!(counts, ["1", "60", "60", "29"]);
+    }
+
+    #[test]
+    fn polls_past_the_limit_are_told_one_by_one() {
+        let (mut teller, mut seen) = (Teller::default(), Seen::default());
+        for n in 0..2 * POLLS_MAX as u32 {
+            for _ in 0..2 {
+                teller.poll([n, 0, 0, 0], Side::Originator, event("dnp3", "both", "read", Timestamp::ZERO), &mut seen);
+            }
+        }
+        teller.end(&mut seen);
+        assert_eq!((teller.polls.len(), seen.0.len()), (0, 4 * POLLS_MAX));
+    }
+}
