@@ -112,6 +112,9 @@ fn seen(path: &Path, subject: &Subject) -> (Counts, Counts) {
         if let Some(name) = event.get(field::ANOMALY_NAME).and_then(Value::as_str) {
             *anomalies.entry(name.to_owned()).or_insert(0) += number(&event, field::COUNT).unwrap_or(1);
         }
+        if is(&event, field::ANOMALY_NAME, "iec104_malformed") && subject.services.contains(&"iec104") {
+            (subject.keys)(&event).into_iter().for_each(|key| *counts.entry(key).or_insert(0) += 1);
+        }
         if event.source.category.as_deref() != Some("ot")
             || !subject.services.contains(&event.source.service.as_deref().unwrap_or_default())
         {

@@ -231,7 +231,7 @@ impl Dnp3 {
         ot::purpose(&mut event, access, is_write);
         event.body.set_some(field::OT_MODE, mode(function));
         put(&mut event, &objects);
-        let key = [u32::from(function), pair(frame.source, frame.destination), fold(rest), 0];
+        let key = [u32::from(function), pair(frame.source, frame.destination), fold(&objects.names), 0];
         if matches!(function, 0 | 6 | 8 | 10 | 12) || frame.destination >= BROADCAST {
             return self.teller.poll(key, by, event, out);
         }
@@ -335,14 +335,17 @@ fn pair(source: u16, destination: u16) -> u32 {
 }
 
 /// Equal objects, equal number (FNV-1a): polls are told apart by it.
-fn fold(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, b| (hash ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+fn fold(names: &[String]) -> u32 {
+    let bytes = names.iter().flat_map(|name| name.bytes().chain([0]));
+    bytes.fold(0x811c_9dc5, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193))
 }
 
 /// What a function is for. Clearing the restart bit (g80) and setting the clock are a master's daily work.
 fn purpose(function: u8, objects: &Objects) -> (&'static str, bool) {
     match function {
         0 | 32 | 33 => ("session", false),
+        1 if objects.first.is_some_and(|(group, _)| group == 70) => ("file", false),
+        2 if objects.first.is_some_and(|(group, _)| group == 70) => ("file", true),
         1 | 7 | 8 | 11 | 12 => ("read", false),
         2 if objects.time => ("time", false),
         2 if objects.first == Some((80, 1)) => ("session", false),

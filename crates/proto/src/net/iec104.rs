@@ -266,7 +266,8 @@ impl Iec104 {
             };
             ot::outcome(&mut event, refused.then_some((u32::from(asdu.cause), reason)));
         }
-        if asks && !matches!(asdu.kind, 100 | 101 | 102 | 103 | 104 | 107) {
+        // Each object of a sweep is refused by itself.
+        if refused || asks && !matches!(asdu.kind, 100 | 101 | 102 | 103 | 104 | 107) {
             return self.teller.single(by, event, out);
         }
         let key = [u32::from(asdu.kind), u32::from(asdu.station), u32::from(asdu.cause), u32::from(asks)];

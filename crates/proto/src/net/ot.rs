@@ -2,8 +2,8 @@
 //!
 //! An event of a control protocol has the station that asks as its source, whichever side opened the connection and whichever
 //! sent this message: "who moved which breaker" is `src_endpoint` and `ot.objects`. A master polls the same points for years:
-//! equal polls of one connection are told at once the first time, then once a minute with how many there were, and none is lost
-//! (`count`). Whatever changes something is told one by one, at once, as critical.
+//! equal polls of one connection are told at once the first time, then once a minute or every hundred with how many there were, and
+//! none is lost (`count`). Whatever changes something is told one by one, at once, as critical.
 //!
 //! Limits: `POLLS_MAX` different polls are counted a connection; further ones are told one by one.
 
@@ -17,6 +17,10 @@ use super::{Emit, Side};
 pub(crate) const POLLS_MAX: usize = 128;
 /// How often equal polls are told.
 const POLL_NS: i64 = 60 * SECOND_NS;
+/// So many are told sooner: a flood of equal messages is seen as one.
+const POLLS_TOLD: i64 = 100;
+/// In the last number of the key of a refusal.
+const REFUSED: u32 = 1 << 31;
 /// Objects and values of one message that are named.
 pub(crate) const NAMED_MAX: usize = 16;
 
@@ -92,14 +96,17 @@ impl Teller {
         out.asked(by, class, event);
     }
 
-    /// Counted with its like, unless it changes something or was refused.
-    pub(crate) fn poll(&mut self, key: Key, by: Side, mut event: Event, out: &mut dyn Emit) {
-        if changes(&event) || event.get(field::OT_EXCEPTION_NAME).is_some() {
+    /// Counted with its like, refusals with refusals of their reason, unless it changes something.
+    pub(crate) fn poll(&mut self, mut key: Key, by: Side, mut event: Event, out: &mut dyn Emit) {
+        if changes(&event) {
             return self.single(by, event, out);
+        }
+        if let Some(code) = event.get(field::OT_EXCEPTION).and_then(Value::as_int) {
+            key[3] ^= REFUSED | (code as u32 & 0xffff) << 8;
         }
         match self.polls.get_mut(&key) {
             // A clock that went back starts a new minute.
-            Some(counted) if (0..POLL_NS).contains(&event.time.since(counted.told)) => {
+            Some(counted) if counted.more + 1 < POLLS_TOLD && (0..POLL_NS).contains(&event.time.since(counted.told)) => {
                 counted.more += 1;
                 (counted.last, counted.by) = (event, by);
                 return;
@@ -157,6 +164,17 @@ mod tests {
         teller.end(&mut seen);
         let counts: Vec<&str> = seen.0.iter().filter_map(|l| l.split("count=").nth(1)).collect();
         assert_eq!(counts, ["1", "60", "60", "29"]);
+    }
+
+    #[test]
+    fn a_flood_of_equal_messages_is_told_by_the_hundred() {
+        let (mut teller, mut seen) = (Teller::default(), Seen::default());
+        for n in 0..251 {
+            teller.poll([1, 2, 3, 4], Side::Originator, event("dnp3", "both", "read", Timestamp::from_ms(n)), &mut seen);
+        }
+        teller.end(&mut seen);
+        let counts: Vec<&str> = seen.0.iter().filter_map(|l| l.split("count=").nth(1)).collect();
+        assert_eq!(counts, ["1", "100", "100", "50"]);
     }
 
     #[test]

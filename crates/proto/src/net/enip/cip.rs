@@ -154,7 +154,8 @@ impl<'b> Request<'b> {
         let tag = !self.path.tag.is_empty() || matches!(self.path.class, Some(0x6b | 0x6c));
         match (self.service, self.path.class) {
             (_, Some(6)) | (0x0a, Some(2)) => ("session", false),
-            (0x4b..=0x50, Some(0x37 | 0xa1)) => ("firmware", true),
+            (0x4c | 0x4e | 0x50 | 0x51, Some(0x37)) | (0x4b..=0x50, Some(0xa1)) => ("firmware", true),
+            (0x4b | 0x4d | 0x4f, Some(0x37)) => ("file", false),
             (0x4b, Some(0x67)) => self.pccc.map_or(("read", false), |(command, function)| pccc_purpose(command, function)),
             (0x01 | 0x03 | 0x0e, Some(1)) => ("identify", false),
             (0x01 | 0x03 | 0x0e | 0x11 | 0x18, _) => ("read", false),
