@@ -3,6 +3,7 @@
 mod engine;
 pub mod harness;
 mod linux;
+mod ot;
 mod real;
 
 /// The door: every case of every rule, and no rule without one.
