@@ -25,6 +25,9 @@ pub fn engine() -> Engine {
     engine
 }
 
+/// Rules of the packs that rules elsewhere listen to.
+const REFERRED: [&str; 1] = ["linux/log_wiped.yml"];
+
 /// An engine over what a case needs: the pack of its area alone, or all rules without the packs. Compiling every rule for every case
 /// would take most of the time.
 pub fn engine_for(path: &Path) -> Engine {
@@ -34,7 +37,8 @@ pub fn engine_for(path: &Path) -> Engine {
         vec![base.join(&area)]
     } else {
         let folders = std::fs::read_dir(&base).unwrap_or_else(|e| panic!("{}: {e}", base.display())).flatten().map(|e| e.path());
-        folders.filter(|p| !LINE_BY_LINE.iter().any(|pack| p.ends_with(pack))).collect()
+        let referred = REFERRED.iter().map(|file| base.join(file));
+        folders.filter(|p| !LINE_BY_LINE.iter().any(|pack| p.ends_with(pack))).chain(referred).collect()
     };
     let (engine, problems) = Engine::load(&EngineOptions { rules, ..options() }).unwrap_or_else(|e| panic!("{e}"));
     assert!(problems.is_empty(), "shipped rules were refused:\n{}", problems.join("\n"));
