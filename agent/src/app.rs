@@ -260,6 +260,10 @@ impl AgentView for Hub {
         let link = self.link_status.snapshot();
         if link.connected_since.is_some() { "connected".to_owned() } else { "not connected".to_owned() }
     }
+    fn indicators(&self) -> (u64, u64) {
+        let link = self.link_status.snapshot();
+        (link.indicators_revision, link.indicators)
+    }
 }
 
 impl Page for Hub {

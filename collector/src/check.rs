@@ -47,6 +47,7 @@ pub fn look(config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut out = Findings(Vec::new());
     rules(config, &mut out);
     register(config, &mut out);
+    indicators(config, &mut out);
     certificates(config, now, &mut out);
     folder(&config.data, &mut out);
     disk(&config.data, &mut out);
@@ -82,6 +83,18 @@ fn register(config: &Config, out: &mut Findings) {
         }
         Err(error) => out.add("register", false, (error.to_string(), error.to_string()), way),
     }
+}
+
+fn indicators(config: &Config, out: &mut Findings) {
+    if config.indicators.paths.is_empty() {
+        return;
+    }
+    let known = crate::indicators::load(&config.indicators.paths);
+    let (taken, refused) = (known.set.len(), known.refused);
+    let list = known.problems.iter().take(10).map(|p| format!("; {p}")).collect::<String>();
+    let found = (format!("{taken} in force, {refused} refused{list}"), format!("生效 {taken} 条，拒绝 {refused} 条{list}"));
+    let way = ("each names file, line and reason; what was refused is not looked for", "每项给出文件、行号与原因；被拒绝的指标不参与匹配");
+    out.add("indicators", refused == 0, found, way);
 }
 
 fn certificates(config: &Config, now: Timestamp, out: &mut Findings) {

@@ -36,6 +36,9 @@ pub struct ConfigArgs {
     /// Register of units and assets
     #[arg(long, value_name = "FILE")]
     register: Option<PathBuf>,
+    /// Indicators of compromise (STIX 2.1, MISP JSON, CSV, plain lists), a file or folder; may be given several times
+    #[arg(long, value_name = "PATH")]
+    indicators: Vec<PathBuf>,
     /// Console, API and metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -59,14 +62,15 @@ impl ConfigArgs {
             layers = layers.file(file);
         }
         let text = |path: &Path| path.display().to_string();
-        let rules = (!self.rules.is_empty()).then(|| {
-            let list: Vec<toml::Value> = self.rules.iter().map(|p| toml::Value::String(text(p))).collect();
-            toml::Value::Array(list).to_string()
-        });
+        let list = |paths: &[PathBuf]| {
+            let list: Vec<toml::Value> = paths.iter().map(|p| toml::Value::String(text(p))).collect();
+            (!list.is_empty()).then(|| toml::Value::Array(list).to_string())
+        };
         let loaded = layers
             .environment("VEDETTE", std::env::vars())
             .flag("--data", "data", self.data.as_deref().map(text))
-            .flag("--rules", "rules", rules)
+            .flag("--rules", "rules", list(&self.rules))
+            .flag("--indicators", "indicators.paths", list(&self.indicators))
             .flag("--mappings", "mappings", self.mappings.as_deref().map(text))
             .flag("--register", "register", self.register.as_deref().map(text))
             .flag("--listen", "serve.listen", self.listen.map(|a| a.to_string()))
@@ -112,7 +116,7 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// Check configuration, rules, mappings and register: all problems at once, with file and line
+/// Check configuration, rules, mappings, register and indicators: all problems at once, with file and line
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -140,6 +144,8 @@ pub fn check(args: &CheckArgs, global: &crate::cli::Global) -> ExitCode {
         }
         Err(error) => problems.push(error.to_string()),
     }
+    let known = crate::indicators::load(&config.indicators.paths);
+    problems.extend(known.problems);
     if let Err(error) = app::console_tls(&config) {
         problems.push(format!("{error:#}"));
     }
@@ -153,7 +159,8 @@ pub fn check(args: &CheckArgs, global: &crate::cli::Global) -> ExitCode {
     if !problems.is_empty() {
         return bad_input(&problems.join("\n"));
     }
-    println!("configuration, {rules} rules and the register are in order");
+    let indicators = if known.files == 0 { String::new() } else { format!(", {} indicators of {} files", known.set.len(), known.files) };
+    println!("configuration, {rules} rules{indicators} and the register are in order");
     ExitCode::SUCCESS
 }
 
@@ -172,6 +179,9 @@ pub struct ReplayCommand {
     /// Register of units and assets
     #[arg(long, value_name = "FILE")]
     register: Option<PathBuf>,
+    /// Indicators of compromise to look for in every event, a file or folder; may be given several times
+    #[arg(long, value_name = "PATH")]
+    indicators: Vec<PathBuf>,
 }
 
 pub fn replay(command: &ReplayCommand, output: Format) -> ExitCode {
@@ -195,6 +205,7 @@ fn run_replay(command: &ReplayCommand, output: Format) -> Result<ExitCode> {
         files: command.files.clone(),
         engine: EngineOptions { rules, mappings: command.mappings.clone().or_else(|| found("mappings")) },
         register: command.register.clone().or_else(|| found("register.toml")),
+        indicators: command.indicators.clone(),
         jsonl: output != Format::Table,
         batch: 1_024,
         ..ReplayArgs::default()

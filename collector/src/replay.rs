@@ -27,6 +27,8 @@ pub struct ReplayArgs {
     pub engine: EngineOptions,
     /// Units and assets to join by address, if wanted.
     pub register: Option<PathBuf>,
+    /// Indicators of compromise looked for in every event: files, or folders of files.
+    pub indicators: Vec<PathBuf>,
     /// Log format to assume instead of finding out (`syslog`, `access`, …).
     pub format: Option<String>,
     /// Print alerts as JSON lines (OCSF detection findings), newest state of each; else one line of text each.
@@ -58,7 +60,7 @@ const LINE_BYTES_MAX: usize = 1024 * 1024;
 pub fn run(args: &ReplayArgs, out: &mut dyn Write, progress: &mut dyn FnMut(u64, u64)) -> anyhow::Result<ReplaySummary> {
     let (engine, problems) = Engine::load(&args.engine)?;
     let mut road = Road::new(engine, args)?;
-    road.summary.problems = problems;
+    road.summary.problems.splice(0..0, problems);
     let total = args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
     for file in &args.files {
         road.file(file, args);
@@ -75,6 +77,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write, progress: &mut dyn FnMut(u64,
 pub struct Road {
     engine: Engine,
     register: Register,
+    indicators: indicator::Set,
     outcome: Outcome,
     batch: Vec<Arc<Event>>,
     batch_max: usize,
@@ -98,7 +101,9 @@ impl Road {
             Some(path) => Register::load(path)?,
             None => Register::default(),
         };
-        Ok(Self { register, ..Self::over(engine, args.batch) })
+        let known = crate::indicators::load(&args.indicators);
+        let summary = ReplaySummary { problems: known.problems, damaged: u64::from(known.refused > 0), ..ReplaySummary::default() };
+        Ok(Self { register, indicators: known.set, summary, ..Self::over(engine, args.batch) })
     }
 
     /// A road into an engine, without a register.
@@ -106,6 +111,7 @@ impl Road {
         Self {
             engine,
             register: Register::default(),
+            indicators: indicator::Set::default(),
             outcome: Outcome::default(),
             batch: Vec::new(),
             batch_max: if batch == 0 { BATCH } else { batch },
@@ -243,6 +249,7 @@ impl Road {
             }
             event.observed = self.clock;
             self.join(&mut event);
+            indicator::mark(&self.indicators, &mut event);
             self.summary.events += 1;
             self.batch.push(Arc::new(event));
         }

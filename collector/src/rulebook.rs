@@ -68,12 +68,12 @@ impl RuleArgs {
 }
 
 /// Names the first faults on standard error and counts the others.
-pub fn tell(faults: &[RuleError]) {
+pub fn tell(faults: &[impl std::fmt::Display]) {
     for fault in faults.iter().take(NAMED_MAX) {
         eprintln!("{fault}");
     }
     if faults.len() > NAMED_MAX {
-        eprintln!("and {} more; `vedette rules check` names them all", faults.len() - NAMED_MAX);
+        eprintln!("and {} more; `vedette check` names them all", faults.len() - NAMED_MAX);
     }
 }
 

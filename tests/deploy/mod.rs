@@ -134,6 +134,11 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
                 "vedette_data_free_bytes",
                 "vedette_correlate_groups",
                 "vedette_authority_certificate_expiry_timestamp_seconds",
+                "vedette_indicators_entries",
+                "vedette_indicators_expired_entries",
+                "vedette_indicators_agents",
+                "vedette_indicators_unreadable_sources",
+                "vedette_indicators_searches",
             ];
             let has = answer["data"]["result"].as_array().is_some_and(|r| !r.is_empty());
             ensure!(has || !always.iter().any(|m| expr.contains(m)), "{}: {expr} has no series", panel["title"]);
@@ -146,8 +151,12 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
 
 /// Dashboard, alert rules and recording rules name only what the collector really exports.
 fn every_metric_named_is_exported(text: &str) -> Result<()> {
-    // Have series only once an agent was heard, and once a segment was written.
-    const LATER: [&str; 2] = ["vedette_unit_ledger_difference_events", "vedette_store_oldest_event_timestamp_seconds"];
+    // Have series only once an agent was heard, once a segment was written, and once there is a source of indicators.
+    const LATER: [&str; 3] = [
+        "vedette_unit_ledger_difference_events",
+        "vedette_store_oldest_event_timestamp_seconds",
+        "vedette_indicators_source_refused_entries",
+    ];
     let mut sources = vec![fs::read_to_string(deploy("grafana/dashboards/vedette-pipeline.json"))?];
     for rules in ["vedette-alerts.yml", "vedette-recording.yml"] {
         sources.push(fs::read_to_string(deploy("prometheus").join(rules))?);

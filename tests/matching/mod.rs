@@ -1,5 +1,7 @@
 //! `vedette match` through the real program: what is found is told with line, fields and pattern, in input order, whatever the packing.
 
+mod indicators;
+
 use std::io::Write;
 
 use anyhow::{Context, Result, ensure};

@@ -212,6 +212,9 @@ impl AgentView for Seen {
     fn link(&self) -> String {
         "connected".to_owned()
     }
+    fn indicators(&self) -> (u64, u64) {
+        (1_700_000_000_000_000_000, 42)
+    }
 }
 
 fn open(name: &str, section: &str, state: &Path) -> Result<Box<dyn Sensor>> {

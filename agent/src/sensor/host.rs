@@ -47,6 +47,8 @@ const FIELDS: &[Field] = &[
     field::AGENT_CPU_MS,
     field::AGENT_UPTIME_S,
     field::AGENT_VERSION,
+    field::AGENT_INDICATOR_REVISION,
+    field::AGENT_INDICATORS,
     field::LEDGER_ROWS,
     field::LEDGER_PRODUCED,
     field::LEDGER_ACKED,
@@ -193,6 +195,9 @@ impl HostSensor {
             event.body.set(field::LEDGER_SPOOLED, total.spooled);
             event.body.set(field::LEDGER_LOST, total.lost);
             event.body.set(field::MESSAGE, agent.link());
+            let (revision, indicators) = agent.indicators();
+            event.body.set(field::AGENT_INDICATOR_REVISION, i64::try_from(revision).unwrap_or(i64::MAX));
+            event.body.set(field::AGENT_INDICATORS, indicators);
         }
         event
     }
@@ -297,6 +302,9 @@ mod tests {
         }
         fn link(&self) -> String {
             "connected".to_owned()
+        }
+        fn indicators(&self) -> (u64, u64) {
+            (1_700_000_000_000_000_000, 42)
         }
     }
 

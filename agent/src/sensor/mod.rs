@@ -65,6 +65,8 @@ pub trait AgentView {
     fn coverage(&self) -> Vec<Coverage>;
     /// How the link to the collector stands, in a few words.
     fn link(&self) -> String;
+    /// Revision of the indicators in force at the edge, 0 for none, and how many they are.
+    fn indicators(&self) -> (u64, u64);
 }
 
 /// One class of the ledger.

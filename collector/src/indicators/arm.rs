@@ -89,6 +89,7 @@ impl Armoury {
             published.layers.push((*id, parts));
         }
         armed.agents = self.links.publish(published);
+        all.arm(armed);
         Ok(armed)
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `shelf` | uploads at rest: `data/indicators/<source>.feed` and `.json` beside it, written whole or not at all |
 //! | `arm` | the sources as signed layers, on their way to agents' edges |
+//! | `files` | the same files for commands that ask no server |
 //! | `history` | what is new, looked for among stored events |
 //!
 //! Must stay true:
@@ -14,6 +15,7 @@
 //! Limits: `SOURCES_MAX` sources, `FEED_BYTES_MAX` bytes each, entries as `indicator::ENTRIES_MAX`.
 
 mod arm;
+mod files;
 mod history;
 mod shelf;
 #[cfg(test)]
@@ -24,9 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use event::{AgentId, Event, Timestamp};
-use indicator::{Entry, Problem, ReadOptions, Set, SetBuilder, Tlp};
+pub use indicator::Census;
+use indicator::{Entry, Problem, ReadOptions, Set, SetBuilder, Tlp, Type};
 
 pub use arm::{Armed, Armoury};
+pub use files::{Loaded, load};
 pub use history::{Bounds, Search, SearchState, hunt};
 pub use shelf::{Upload, check_name};
 
@@ -63,6 +67,8 @@ pub struct Source {
 pub struct Book {
     pub set: Set,
     pub sources: Vec<Source>,
+    /// Rises with each reading.
+    pub reading: u64,
 }
 
 /// Why a change was not made: English, Chinese.
@@ -78,7 +84,9 @@ pub struct Indicators {
     writing: Mutex<()>,
     searches: Mutex<Vec<Arc<Search>>>,
     matched: AtomicU64,
-    marked: AtomicU64,
+    /// Events marked, by the type of the surest indicator.
+    marked: [AtomicU64; Type::ALL.len()],
+    armed: Mutex<Armed>,
 }
 
 /// Searches remembered, the newest last.
@@ -94,7 +102,8 @@ impl Indicators {
             writing: Mutex::default(),
             searches: Mutex::default(),
             matched: AtomicU64::new(0),
-            marked: AtomicU64::new(0),
+            marked: Default::default(),
+            armed: Mutex::default(),
         });
         all.reload();
         all
@@ -140,7 +149,8 @@ impl Indicators {
             };
             take(source, options);
         }
-        let book = Arc::new(Book { set: builder.build(), sources });
+        let reading = self.book().reading + 1;
+        let book = Arc::new(Book { set: builder.build(), sources, reading });
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = book.clone();
         book
     }
@@ -211,8 +221,10 @@ impl Indicators {
         for event in events.iter_mut().filter(|e| e.id.agent != AgentId(0)) {
             let Some(event) = Arc::get_mut(event) else { continue };
             let marks = indicator::mark(&book.set, event);
-            if marks.best.is_some() {
-                self.marked.fetch_add(1, Ordering::Relaxed);
+            if let Some(best) = &marks.best {
+                if let Some(n) = Type::ALL.iter().position(|k| *k == best.kind).and_then(|at| self.marked.get(at)) {
+                    n.fetch_add(1, Ordering::Relaxed);
+                }
                 self.matched.fetch_add(marks.count as u64, Ordering::Relaxed);
             }
         }
@@ -220,7 +232,26 @@ impl Indicators {
 
     /// Events marked since the start, and indicators met in them.
     pub fn counts(&self) -> (u64, u64) {
-        (self.marked.load(Ordering::Relaxed), self.matched.load(Ordering::Relaxed))
+        let (by_type, hits) = self.hits();
+        (by_type.iter().sum(), hits)
+    }
+
+    /// Events marked since the start by the type of the surest indicator, in the order of `Type::ALL`, and indicators met in all.
+    pub fn hits(&self) -> ([u64; Type::ALL.len()], u64) {
+        (self.marked.each_ref().map(|n| n.load(Ordering::Relaxed)), self.matched.load(Ordering::Relaxed))
+    }
+
+    /// What agents were last told.
+    pub fn armed(&self) -> Armed {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn arm(&self, armed: Armed) {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = armed;
+    }
+
+    /// How the searches of history stand that are remembered.
+    pub fn search_states(&self) -> Vec<SearchState> {
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|s| s.state()).collect()
     }
 
     /// Uploads whose history was not searched to the end: new, or the collector stopped meanwhile.

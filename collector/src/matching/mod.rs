@@ -49,9 +49,12 @@ pub struct MatchArgs {
     /// Files of JSON lines, one JSON object a line; - or nothing: standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Sigma rules and correlations, a file or folder; may be given several times
-    #[arg(long, value_name = "PATH", required = true)]
+    /// Sigma rules and correlations, a file or folder; may be given several times; with --indicators alone the indicator rules that ship
+    #[arg(long, value_name = "PATH", required_unless_present = "indicators")]
     rules: Vec<PathBuf>,
+    /// Indicators of compromise looked for in every event before the rules see it, a file or folder; may be given several times
+    #[arg(long, value_name = "PATH")]
+    indicators: Vec<PathBuf>,
     /// Field mapping, a file or folder; without it fields are taken as they are named
     #[arg(long, visible_alias = "mappings", value_name = "PATH")]
     mapping: Vec<PathBuf>,
@@ -127,7 +130,9 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
         Format::Count => Shape::Count,
         Format::Csv | Format::Navigator => anyhow::bail!("match prints table, json, jsonl or count"),
     };
-    let book = RuleArgs { rules: args.rules.clone(), mapping: args.mapping.clone() }.load_with(true, &rule::Options::default())?;
+    let book = book(args)?;
+    let known = crate::indicators::load(&args.indicators);
+    rulebook::tell(&known.problems);
     let (mut correlating, more) = Correlating::new(&book.rules, args.lateness);
     let faults: Vec<_> = book.faults.into_iter().chain(more).collect();
     rulebook::tell(&faults);
@@ -147,6 +152,8 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
     }
     let plan = Plan {
         rules: &rules,
+        indicators: known.set,
+        now: crate::clock::now(),
         given: LogSource::owned(args.product.as_deref(), args.category.as_deref(), args.service.as_deref()),
         time_field: args.time_field.clone(),
         shape,
@@ -183,9 +190,24 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
         stats(form, &tally, &rules, counters, workers, loaded, started.elapsed());
     }
     let unasked = !tally.unsourced.is_empty() && plan.given == LogSource::default();
-    let bad = tally.unreadable > 0 || tally.damaged > 0 || !faults.is_empty() || unasked;
+    let bad = tally.unreadable > 0 || tally.damaged > 0 || !faults.is_empty() || known.refused > 0 || unasked;
     Ok(if bad { crate::cli::exit::BAD_INPUT } else { u8::from(tally.findings > 0) })
 }
+
+/// The rules to match with: those named, or, for a look for indicators alone, the rules that ship for them.
+fn book(args: &MatchArgs) -> Result<rulebook::Book> {
+    let named = RuleArgs { rules: args.rules.clone(), mapping: args.mapping.clone() };
+    if !args.rules.is_empty() {
+        return named.load_with(true, &rule::Options::default());
+    }
+    let (mappings, mut faults) = named.mappings(true)?;
+    let own = rule::Source { path: "indicator_seen.yml".to_owned(), text: INDICATOR_RULES.to_owned() };
+    let (rules, more) = rule::RuleSet::from_sources(&[own], &mappings, &rule::Options::default());
+    faults.extend(more);
+    Ok(rulebook::Book { rules, faults })
+}
+
+const INDICATOR_RULES: &str = include_str!("../../../config/rules/indicator/indicator_seen.yml");
 
 /// What comes out of the reader or a worker, by its place in the stream.
 enum Piece {

@@ -20,6 +20,10 @@ pub const NAMED_MAX: usize = 5;
 /// What is the same for every line.
 pub struct Plan<'r> {
     pub rules: &'r RuleSet,
+    /// Looked for in every line before the rules see it.
+    pub indicators: indicator::Set,
+    /// What counts as the time of a line that says none, for what an indicator is valid at.
+    pub now: Timestamp,
     pub given: LogSource,
     pub time_field: Option<String>,
     pub shape: Shape,
@@ -113,6 +117,8 @@ impl<'r> Worker<'r> {
                 Err(error) => return bad(done, number, Cow::Owned(format!("column {}: not JSON", error.column()))),
             }
         }
+        let marked = self.marked(line);
+        let line = marked.as_deref().unwrap_or(line);
         let mut hits = std::mem::take(&mut self.hits);
         match self.plan.rules.matches_json(line, &self.routing, &mut self.scratch, &mut hits) {
             Ok(()) => {
@@ -124,6 +130,27 @@ impl<'r> Worker<'r> {
             Err(error) => bad(done, number, Cow::Owned(error.to_string())),
         }
         self.hits = hits;
+    }
+
+    /// The line with the facts of the indicators it holds as members at its end; none for the lines that hold none.
+    fn marked(&self, line: &[u8]) -> Option<Vec<u8>> {
+        if self.plan.indicators.is_empty() {
+            return None;
+        }
+        let mut event = rule::json_event(line, &self.routing, Timestamp::ZERO).ok()?;
+        event.time = record::time(&event, self.plan.time_field.as_deref()).unwrap_or(self.plan.now);
+        indicator::mark(&self.plan.indicators, &mut event).best.as_ref()?;
+        let mut out = line.strip_suffix(b"}")?.to_vec();
+        let mut member = String::new();
+        for fact in indicator::FACTS {
+            if let Some(value) = event.get(fact) {
+                member.clear();
+                report::json_value(value, &mut member);
+                out.extend_from_slice(format!(",\"{}\":{member}", fact.name()).as_bytes());
+            }
+        }
+        out.push(b'}');
+        Some(out)
     }
 
     fn matched(&mut self, line: &[u8], number: u64, hits: &[u32], done: &mut Done) {

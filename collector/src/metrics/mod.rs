@@ -2,8 +2,10 @@
 //! path, an address or a person. Agents appear by id only in last-seen gauges, and no more of them than the registry's series limit;
 //! units by the id the register gives them, with sums only: whose ledger does not add up, who is silent.
 //!
-//! `pipeline` counts what the engine's thread does, `stages` reads what other stages count on their own.
+//! `pipeline` counts what the engine's thread does, `stages` reads what other stages count on their own, `indicators` what is known of
+//! indicators and how far the agents are with it.
 
+mod indicators;
 mod pipeline;
 mod stages;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use event::Timestamp;
 use telemetry::{Counter, Counters, Gauge, Gauges, Metrics};
 
+pub use indicators::IndicatorMetrics;
 pub use pipeline::PipelineMetrics;
 pub use stages::{Sources, StageMetrics};
 
@@ -39,6 +42,7 @@ pub struct ServeMetrics {
     /// One column of `Sums` each.
     units: [Gauges; 5],
     rules: Gauges,
+    indicators: IndicatorMetrics,
     /// One scrape at a time, and the units that were ever shown: a unit that is gone shows zero.
     scrape: Mutex<BTreeSet<String>>,
 }
@@ -73,6 +77,7 @@ impl ServeMetrics {
             ]
             .map(|(noun, help)| metrics.gauges("unit", noun, help, &["unit"])),
             rules: metrics.gauges("rules", "known", "rules in force and rules refused at load", &["state"]),
+            indicators: IndicatorMetrics::new(metrics),
             scrape: Mutex::default(),
         };
         made.build.with(&[env!("CARGO_PKG_VERSION")]).set(1.0);
@@ -90,7 +95,11 @@ impl ServeMetrics {
         let rules = shared.backstage.rules();
         self.rules.with(&["in_force"]).set_int(rules.items.len() as u64);
         self.rules.with(&["refused"]).set_int(rules.faults.len() as u64);
-        self.fleet(&shared.board.list(&Scope::CITY, now), &mut shown);
+        let agents = shared.board.list(&Scope::CITY, now);
+        if let Some(all) = shared.backstage.indicators() {
+            self.indicators.collect(&all, &agents, now);
+        }
+        self.fleet(&agents, &mut shown);
     }
 
     fn fleet(&self, agents: &[api::Agent], shown: &mut BTreeSet<String>) {

@@ -41,6 +41,8 @@ struct Entry {
     memory_bytes: Option<i64>,
     cpu_ms: Option<i64>,
     clock_skew_ms: Option<i64>,
+    indicator_revision: Option<i64>,
+    indicators: Option<i64>,
     coverage: BTreeMap<(String, String), (String, String)>,
     /// The run of the agent that stated the coverage.
     epoch: u64,
@@ -167,6 +169,8 @@ fn identity(entry: &mut Entry, event: &Event) {
     entry.uptime_s = int(field::AGENT_UPTIME_S).or(entry.uptime_s);
     entry.memory_bytes = int(field::AGENT_RSS).or(entry.memory_bytes);
     entry.cpu_ms = int(field::AGENT_CPU_MS).or(entry.cpu_ms);
+    entry.indicator_revision = int(field::AGENT_INDICATOR_REVISION).or(entry.indicator_revision);
+    entry.indicators = int(field::AGENT_INDICATORS).or(entry.indicators);
     if let Some(Value::List(list)) = event.get(field::DEVICE_IPS) {
         let addresses: Vec<String> = list.iter().take(64).map(|v| v.to_text().into_owned()).collect();
         changed |= addresses != entry.addresses;
@@ -246,6 +250,8 @@ fn show(id: AgentId, entry: &Entry, now: Timestamp) -> Agent {
         memory_bytes: entry.memory_bytes,
         cpu_ms: entry.cpu_ms,
         clock_skew_ms: entry.clock_skew_ms,
+        indicator_revision: entry.indicator_revision,
+        indicators: entry.indicators,
         coverage: statements(entry),
         ledger: entry.ledger.clone(),
         ledger_balanced: entry.ledger.iter().all(LedgerRow::balanced),

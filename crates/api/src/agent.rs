@@ -43,6 +43,12 @@ pub struct Agent {
     /// Its clock minus the collector's, estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_skew_ms: Option<i64>,
+    /// Which set of indicators of compromise is in force at its edge: when the collector sent it, nanoseconds since 1970; 0: none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indicator_revision: Option<i64>,
+    /// How many they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indicators: Option<i64>,
     pub coverage: Vec<Coverage>,
     pub ledger: Vec<LedgerRow>,
     /// Whether every row of the ledger adds up.

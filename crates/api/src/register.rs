@@ -21,6 +21,9 @@ pub struct SectorPage {
 pub struct Unit {
     pub id: String,
     pub name: String,
+    /// For English readers, where the register has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name_en: String,
     pub sector: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub contact: String,

@@ -224,6 +224,8 @@ fields! {
     297 LEDGER_SPOOLED "ledger.spooled" Int Vedette "events waiting in the spool";
     298 LEDGER_LOST "ledger.declared_lost" Int Vedette "events evicted or damaged and declared by gap records";
     299 LEDGER_ROWS "ledger.rows" List Vedette "ledger of all classes, one text a class: class produced acknowledged spooled lost";
+    300 AGENT_INDICATOR_REVISION "agent.indicator_revision" Int Vedette "which set of indicators is in force at the edge: when the collector sent it, nanoseconds since 1970; 0: none";
+    301 AGENT_INDICATORS "agent.indicators" Int Vedette "indicators in force at the edge";
 
     310 COVERAGE_SENSOR "coverage.sensor" Text Vedette "sensor the statement is about";
     311 COVERAGE_STATE "coverage.state" Text Vedette "seeing, partial, blind, off";

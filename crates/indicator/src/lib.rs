@@ -22,7 +22,7 @@ pub use observable::{Observable, Type};
 pub use pack::{Layer, PackError, pack, unpack};
 pub use probe::{EventMarks, FACTS, mark};
 pub use read::{Format, Problem, ReadOptions, Reading, read};
-pub use set::{ENTRIES_MAX, Found, SOURCES_MAX, Set, SetBuilder, SetCounts};
+pub use set::{Census, ENTRIES_MAX, Found, SOURCES_MAX, Set, SetBuilder, SetCounts};
 pub use tlp::Tlp;
 
 use event::Timestamp;

@@ -15,7 +15,7 @@ use ahash::RandomState;
 use event::{SECOND_NS, Timestamp};
 
 use crate::observable::{Observable, Type, show};
-use crate::{Entry, Meta, NEEDS_MAX, TEXT_MAX, Validity, clean};
+use crate::{Entry, Meta, NEEDS_MAX, TEXT_MAX, Tlp, Validity, clean};
 
 /// Entries of one set; further ones are refused and counted.
 pub const ENTRIES_MAX: usize = 20_000_000;
@@ -54,6 +54,15 @@ pub struct SetCounts {
     pub refused: u64,
     /// Entries whose labels and description were left off, past the bound of different metas.
     pub plain: u64,
+}
+
+/// What a set holds at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// In the order of `Tlp::ALL`.
+    pub by_tlp: [u64; Tlp::ALL.len()],
+    /// Entries whose validity has ended.
+    pub expired: u64,
 }
 
 /// One indicator an event or a value met.
@@ -218,6 +227,18 @@ impl Set {
     /// Entries of a type.
     pub fn of_type(&self, kind: Type) -> u64 {
         self.kinds.get(kind as usize).copied().unwrap_or(0)
+    }
+    /// Counts all entries; a walk over the table, about a millisecond for a hundred thousand.
+    pub fn census(&self, now: Timestamp) -> Census {
+        let mut census = Census::default();
+        for record in self.placed().filter_map(|index| self.record(index)) {
+            let tlp = self.metas.get(record.meta as usize).map_or(Tlp::default(), |m| m.tlp);
+            if let Some(n) = census.by_tlp.get_mut(tlp as usize) {
+                *n += 1;
+            }
+            census.expired += u64::from(record.until != u32::MAX && i64::from(record.until) <= now.secs());
+        }
+        census
     }
     pub(crate) fn has(&self, kinds: &[Type]) -> bool {
         kinds.iter().any(|k| self.of_type(*k) > 0)

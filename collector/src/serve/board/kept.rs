@@ -25,6 +25,8 @@ struct Facts {
     memory_bytes: Option<i64>,
     cpu_ms: Option<i64>,
     clock_skew_ms: Option<i64>,
+    indicator_revision: Option<i64>,
+    indicators: Option<i64>,
 }
 
 impl Board {
@@ -64,6 +66,8 @@ fn row(id: AgentId, entry: &Entry) -> AgentRow {
         memory_bytes: entry.memory_bytes,
         cpu_ms: entry.cpu_ms,
         clock_skew_ms: entry.clock_skew_ms,
+        indicator_revision: entry.indicator_revision,
+        indicators: entry.indicators,
     };
     let ns = |time: Option<Timestamp>| time.map_or(0, Timestamp::ns);
     AgentRow {
@@ -98,6 +102,8 @@ fn entry(row: AgentRow) -> Entry {
         memory_bytes: facts.memory_bytes,
         cpu_ms: facts.cpu_ms,
         clock_skew_ms: facts.clock_skew_ms,
+        indicator_revision: facts.indicator_revision,
+        indicators: facts.indicators,
         coverage: coverage.into_iter().take(COVERAGE_MAX).map(|c| ((c.sensor, c.subject), (c.state, c.reason))).collect(),
         epoch: facts.epoch,
         ledger: serde_json::from_value(row.ledger).unwrap_or_default(),

@@ -24,9 +24,17 @@ pub fn unit_list(shared: &Shared, scope: &Scope) -> Result<Vec<Unit>, Fail> {
     for agent in shared.board.list(scope, shared.now()) {
         *agents.entry(agent.unit_id).or_default() += 1;
     }
+    let mut english = shared.backstage.unit_names_en();
     let mut units: Vec<Unit> = unit_rows(shared, scope)?
         .into_iter()
-        .map(|u| Unit { agents: agents.get(&u.id).copied().unwrap_or(0), id: u.id, name: u.name, sector: u.sector, contact: u.contact })
+        .map(|u| Unit {
+            agents: agents.get(&u.id).copied().unwrap_or(0),
+            name_en: english.remove(&u.id).unwrap_or_default(),
+            id: u.id,
+            name: u.name,
+            sector: u.sector,
+            contact: u.contact,
+        })
         .collect();
     units.sort_by(|a, b| (&a.sector, &a.name, &a.id).cmp(&(&b.sector, &b.name, &b.id)));
     Ok(units)
@@ -103,7 +111,7 @@ pub fn write_unit(shared: &Shared, caller: &Caller, id: &str, put: &UnitPut) -> 
     shared.desk.put_unit(&row)?;
     shared.audit(&caller.name, "unit.put", id, Some(id), &format!("{} ({})", row.name, row.sector));
     shared.backstage.register_changed();
-    Ok(Unit { id: row.id, name: row.name, sector: row.sector, contact: row.contact, agents: 0 })
+    Ok(Unit { id: row.id, name: row.name, name_en: String::new(), sector: row.sector, contact: row.contact, agents: 0 })
 }
 
 pub async fn assets(State(shared): State<App>, caller: Caller, headers: HeaderMap) -> Result<Response, Fail> {
