@@ -106,6 +106,29 @@ try {
   await page.goto(`${BASE}/?q=${encodeURIComponent("sector:((")}`);
   await page.waitForSelector(".problem");
   assert.equal(await page.inputValue("#q"), "sector:((");
+  await shot("alerts-bad-filter-zh");
+  assert.match(await page.locator(".problem").textContent(), /第 \d+ 列.*[\u4e00-\u9fff]{4}/);
+  assert.equal(await page.locator("#empty, .empty h2").count(), 0, "a filter that cannot be read must not look like a calm list");
+  await page.goto(`${BASE}/?lang=en&q=${encodeURIComponent("severty>=high")}`);
+  await page.waitForSelector(".problem");
+  await shot("alerts-bad-filter-en");
+  assert.match(await page.locator(".problem").textContent(), /^column \d+: no field .*did you mean severity/);
+
+  // What is not there, and what came from nowhere: in the reader's language, with the way out, inside the console.
+  for (const [lang, title, way] of [["en", "no such thing", "Check the address"], ["zh", "不存在", "请核对地址"]]) {
+    await page.goto(`${BASE}/nowhere?lang=${lang}`);
+    assert.match(await page.locator("main h1").textContent(), new RegExp(title));
+    assert.match(await page.locator(".way").textContent(), new RegExp(way));
+    assert.ok((await page.locator("nav a").count()) >= 2, "the way to the other pages");
+    await shot(`error-404-${lang}`);
+    await accessible(`404 ${lang}`);
+  }
+  await page.evaluate(() => { const f = document.createElement("form"); f.method = "post"; f.action = "/enrol"; document.body.append(f); f.submit(); });
+  await page.waitForSelector(".way");
+  assert.match(await page.locator("main").textContent(), /错误 403.*请求并非来自本控制台.*请在本浏览器中重新打开控制台/s);
+  await shot("error-403-zh");
+  await accessible("403");
+  complaints.length = 0; // chromium itself logs each 404 and 403
   await page.goto(`${BASE}/?q=${encodeURIComponent("src:10.9.9.9")}`);
   await page.waitForSelector(".empty");
   await shot("alerts-empty-filter");

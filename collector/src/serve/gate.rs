@@ -62,9 +62,10 @@ fn permission_of(method: &str, path: &str) -> Option<(Permission, &'static str)>
 /// The middleware around every route.
 pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let wants_page = wants_page(&request);
-    let lang = page::Lang::of(&request);
+    let shown = wants_page.then(|| page::Page::of(&shared, &request));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let headers = if wants_page { request.headers().clone() } else { HeaderMap::new() };
     let matched = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let row = matched.as_deref().and_then(|p| permission_of(method.as_str(), p));
     let page_form = matched.as_deref().is_some_and(|p| page::find(method.as_str(), p).is_some());
@@ -85,16 +86,25 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         response = Fail::code(Code::WrongMethod).into_response();
     }
     let status = response.status();
+    let number = random_hex(8).unwrap_or_default();
+    if status.is_server_error() {
+        // The fault itself stands just above in the log; this line ties it to what the caller was told.
+        tracing::error!(request = number, operation, status = status.as_u16(), "request failed");
+    }
     shared.counts.requests.with(&[operation, status_class(status)]).inc();
-    if wants_page && let Some(problem) = response.extensions().get::<Problem>().cloned() {
+    if let Some(mut shown) = shown
+        && let Some(problem) = response.extensions().get::<Problem>().cloned()
+    {
         response = if problem.status == 401 && method == Method::GET {
             let next: String = path.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_')).take(200).collect();
             Redirect::to(&format!("/login?next={next}")).into_response()
         } else {
-            page::error_page(lang, &problem)
+            // With the way to the other pages for those who are logged in.
+            shown.caller = identify(&shared, &headers).await.unwrap_or_default();
+            page::error_page(&shown, &problem, &number)
         };
     }
-    finish(&shared, &mut response);
+    finish(&shared, &mut response, &number);
     response
 }
 
@@ -208,7 +218,7 @@ fn status_class(status: StatusCode) -> &'static str {
     }
 }
 
-fn finish(shared: &Shared, response: &mut Response) {
+fn finish(shared: &Shared, response: &mut Response, number: &str) {
     let headers = response.headers_mut();
     let fixed = [
         ("content-security-policy", CSP),
@@ -229,9 +239,7 @@ fn finish(shared: &Shared, response: &mut Response) {
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    if let Ok(id) = random_hex(8)
-        && let Ok(value) = HeaderValue::from_str(&id)
-    {
+    if let Ok(value) = HeaderValue::from_str(number) {
         headers.insert("x-request-id", value);
     }
 }

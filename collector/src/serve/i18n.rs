@@ -179,6 +179,13 @@ mod tests {
 
     /// Text between tags, placeholders and the like aside, must have no letters of its own.
     #[test]
+    fn every_problem_has_a_way_out() {
+        for row in api::CODES {
+            assert!(table().contains_key(&format!("way.{}", row.name)), "way.{}", row.name);
+        }
+    }
+
+    #[test]
     fn templates_hold_no_word_of_their_own() {
         for (name, text) in sources().into_iter().filter(|(n, _)| n.ends_with(".html")) {
             let mut plain = String::new();

@@ -63,7 +63,7 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Option<Query>, Fail> {
         let hint = error.suggestion.as_ref().map_or_else(String::new, |s| format!(" (did you mean {s}?)"));
         let hint_zh = error.suggestion.as_ref().map_or_else(String::new, |s| format!("（是否为 {s}？）"));
         fail.0.detail = format!("column {}: {}{hint}", error.column, error.message);
-        fail.0.detail_zh = format!("第 {} 列：{}{hint_zh}", error.column, error.message);
+        fail.0.detail_zh = format!("第 {} 列：{}{hint_zh}", error.column, error.message_zh);
         fail.0.column = Some(error.column);
         fail
     })

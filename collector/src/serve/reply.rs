@@ -42,7 +42,10 @@ impl IntoResponse for Fail {
 impl From<StoreError> for Fail {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Refused(why) => Self::because(Code::Unprocessable, why.clone(), why),
+            StoreError::Refused(why) => {
+                let zh = format!("事件存储未能完成查询（{why}）");
+                Self::because(Code::Unprocessable, why, zh)
+            }
             other => {
                 tracing::error!(error = %other, "event store failed");
                 Self::code(Code::Internal)
@@ -71,7 +74,10 @@ impl From<DeskError> for Fail {
                 ))
             }
             DeskError::Missing { .. } => Self::not_found(),
-            DeskError::Refused(why) => Self::because(Code::Unprocessable, why.clone(), why),
+            DeskError::Refused(why) => {
+                let zh = refused_zh(&why);
+                Self::because(Code::Unprocessable, why, zh)
+            }
             other => {
                 tracing::error!(error = %other, "desk store failed");
                 Self::code(Code::Internal)
@@ -85,7 +91,17 @@ impl From<axum::extract::rejection::JsonRejection> for Fail {
     fn from(rejection: axum::extract::rejection::JsonRejection) -> Self {
         let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::BadRequest };
         let text = rejection.body_text();
-        Self::because(code, text.clone(), text)
+        let zh = format!("请求体不是所需的 JSON（{text}）");
+        Self::because(code, text, zh)
+    }
+}
+
+/// What the desk says in English, in Chinese: the sentences people meet in the console word by word, others with their English behind.
+fn refused_zh(why: &str) -> String {
+    match why {
+        crate::store::desk::CLOSE_NEEDS_REASON => "关闭告警须说明原因（确认、授权活动、误报等）".to_owned(),
+        crate::store::desk::REASON_ONLY_CLOSING => "只有关闭告警时才填写原因".to_owned(),
+        other => format!("未被接受（{other}）"),
     }
 }
 

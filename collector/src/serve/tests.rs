@@ -566,3 +566,62 @@ async fn an_agent_is_revoked_by_its_own_people_with_a_reason_and_by_nobody_else(
     assert_eq!(audit["items"][0]["action"], "agent.revoke");
     assert_eq!(audit["items"][0]["object"], agent.id.as_str());
 }
+
+/// The number on the page is the one the log and the answer's head have.
+#[tokio::test]
+async fn a_fault_of_ours_names_the_requests_number() {
+    let house = House::new(1);
+    for (lang, words) in
+        [("en", ["Error 500", "Request number", "give the request number"]), ("zh", ["错误 500", "请求编号", "告知采集中心管理员"])]
+    {
+        let request = Request::get(format!("/?lang={lang}")).body(Body::empty()).unwrap();
+        let shown = page::Page::of(&house.shared, &request);
+        let answer = page::error_page(&shown, &api::Problem::new(api::Code::Internal), "0123456789abcdef");
+        assert_eq!(answer.status(), 500);
+        let body = String::from_utf8_lossy(&answer.into_body().collect().await.unwrap().to_bytes()).into_owned();
+        assert!(words.iter().all(|w| body.contains(w)) && body.contains("<code>0123456789abcdef</code>"), "{body}");
+    }
+}
+
+/// What a person reads where something does not work: in the page's language, with the way out, inside the console.
+#[tokio::test]
+async fn errors_are_pages_in_the_readers_language_with_the_way_out() {
+    let house = House::new(5);
+    let (cookie, _) = house.log_in().await;
+    let see = |path: &'static str, lang: &'static str, token: Option<String>| {
+        let mut request = Request::get(path)
+            .header("accept", "text/html")
+            .header("cookie", format!("{cookie}; vedette_lang={lang}; vedette_theme=light"));
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        house.send(request.body(Body::empty()).unwrap())
+    };
+    let viewer = || Some(house.token(Role::Viewer, None));
+    let cases: [(&str, Option<String>, u16, [&str; 2], [&str; 2]); 5] = [
+        ("/nowhere", None, 404, ["no such thing", "Check the address"], ["不存在", "请核对地址"]),
+        ("/alerts/A0000000000000000", None, 404, ["no such thing", "Check the address"], ["不存在", "请核对地址"]),
+        ("/enrol", viewer(), 403, ["your role does not allow this", "Ask an administrator"], ["您的角色无权", "请联系管理员"]),
+        ("/?cursor=nonsense", None, 200, ["not one this server gave", "Clear"], ["游标无效", "清除"]),
+        ("/?q=src%3A1.2.3.4+((", None, 200, ["column", "is not closed"], ["第", "没有闭合"]),
+    ];
+    for (path, token, status, english, chinese) in cases {
+        for (lang, tag, words) in [("en", "en", english), ("zh", "zh-CN", chinese)] {
+            let answer = see(path, lang, token.clone()).await;
+            assert_eq!(answer.status, status, "{path}");
+            for word in words.into_iter().chain([format!("<html lang=\"{tag}\" data-theme=\"light\"").as_str()]) {
+                assert!(answer.body.contains(word), "{lang} {path}: no '{word}' in {}", answer.body);
+            }
+            let main = answer.body.split("<main").nth(1).unwrap_or_default();
+            if status != 200 {
+                assert!(
+                    answer.body.contains("aria-label") && answer.body.contains("href=\"/agents\""),
+                    "{path}: the way to the other pages"
+                );
+                let wrong: Vec<char> =
+                    main.split("</main").next().unwrap_or_default().chars().filter(|c| ('\u{4e00}'..='\u{9fff}').contains(c)).collect();
+                assert_eq!(wrong.is_empty(), lang == "en", "{lang} {path}: {wrong:?}");
+            }
+        }
+    }
+}

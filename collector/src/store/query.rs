@@ -25,6 +25,8 @@ pub struct QueryError {
     /// From 1, in characters.
     pub column: usize,
     pub message: String,
+    /// The same in Chinese.
+    pub message_zh: String,
     /// What was probably meant.
     pub suggestion: Option<String>,
 }
@@ -33,17 +35,17 @@ pub struct QueryError {
 pub fn parse_query(text: &str, now: Timestamp) -> Result<Query, QueryError> {
     let chars: Vec<char> = text.chars().take(CHARS_MAX + 1).collect();
     if chars.len() > CHARS_MAX {
-        return Err(fault(CHARS_MAX, format!("a query has at most {CHARS_MAX} characters")));
+        return Err(fault(CHARS_MAX, format!("a query has at most {CHARS_MAX} characters"), format!("查询最多 {CHARS_MAX} 个字符")));
     }
     let mut parser = Parser { chars, at: 0, now, depth: 0, terms: 0, query: Query::default() };
     let filter = parser.either()?;
     parser.blank();
     if parser.at < parser.chars.len() {
-        return Err(fault(parser.at, "unexpected ')': no '(' is open".into()));
+        return Err(fault(parser.at, "unexpected ')': no '(' is open", "多余的右括号 )，前面没有对应的左括号"));
     }
     parser.query.filter = filter;
     if parser.query.from >= parser.query.to {
-        return Err(fault(0, "'since' is not before 'until': no time is left to look at".into()));
+        return Err(fault(0, "'since' is not before 'until': no time is left to look at", "since 不早于 until，没有可查的时间段"));
     }
     Ok(parser.query)
 }
@@ -53,8 +55,8 @@ pub fn aliases() -> impl Iterator<Item = (&'static str, Vec<String>)> {
     ALIASES.iter().flat_map(|a| a.words.iter().map(|w| (*w, a.keys.iter().map(|k| k.key().name().to_owned()).collect())))
 }
 
-fn fault(at: usize, message: String) -> Error {
-    Error { column: at + 1, message, suggestion: None }
+fn fault(at: usize, message: impl Into<String>, message_zh: impl Into<String>) -> Error {
+    Error { column: at + 1, message: message.into(), message_zh: message_zh.into(), suggestion: None }
 }
 
 struct Parser {
@@ -98,7 +100,7 @@ impl Parser {
     fn either(&mut self) -> Result<Filter, Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(fault(self.at, format!("nested deeper than {DEPTH_MAX}")));
+            return Err(fault(self.at, format!("nested deeper than {DEPTH_MAX}"), format!("嵌套超过 {DEPTH_MAX} 层")));
         }
         let mut any = vec![self.all()?];
         while self.keyword("or") || self.keyword("||") {
@@ -115,7 +117,7 @@ impl Parser {
             self.blank();
             if self.at >= self.chars.len() || self.peek(0) == Some(')') || self.is_keyword("or") || self.is_keyword("||") {
                 if wanted {
-                    return Err(fault(self.at, "something must follow 'and'".into()));
+                    return Err(fault(self.at, "something must follow 'and'", "and 之后缺少条件"));
                 }
                 return Ok(filter);
             }
@@ -130,11 +132,11 @@ impl Parser {
         if self.keyword("not") || self.sign() {
             self.depth += 1;
             if self.depth > DEPTH_MAX {
-                return Err(fault(at, format!("nested deeper than {DEPTH_MAX}")));
+                return Err(fault(at, format!("nested deeper than {DEPTH_MAX}"), format!("嵌套超过 {DEPTH_MAX} 层")));
             }
             self.blank();
             if self.at >= self.chars.len() {
-                return Err(fault(self.at, "something must follow 'not'".into()));
+                return Err(fault(self.at, "something must follow 'not'", "not 之后缺少条件"));
             }
             let inner = self.one()?;
             self.depth -= 1;
@@ -145,17 +147,17 @@ impl Parser {
             let inner = self.either()?;
             self.blank();
             if self.peek(0) != Some(')') {
-                return Err(fault(at, "this '(' is not closed".into()));
+                return Err(fault(at, "this '(' is not closed", "此左括号 ( 没有闭合"));
             }
             self.at += 1;
             return Ok(inner);
         }
         if self.peek(0) == Some(')') {
-            return Err(fault(at, "a condition is missing before ')'".into()));
+            return Err(fault(at, "a condition is missing before ')'", "右括号 ) 之前缺少条件"));
         }
         self.terms += 1;
         if self.terms > TESTS_MAX {
-            return Err(fault(at, format!("more than {TESTS_MAX} conditions")));
+            return Err(fault(at, format!("more than {TESTS_MAX} conditions"), format!("条件超过 {TESTS_MAX} 个")));
         }
         self.term()
     }
@@ -188,12 +190,13 @@ impl Parser {
         let op_at = self.at;
         let Some(op) = self.op() else {
             if name.text.is_empty() {
-                return Err(fault(name.at, format!("'{}' cannot stand here", self.peek(0).unwrap_or(' '))));
+                let odd = self.peek(0).unwrap_or(' ');
+                return Err(fault(name.at, format!("'{odd}' cannot stand here"), format!("此处不能出现“{odd}”")));
             }
             return Ok(Filter::Text(fold(name.text.trim_matches('*'))));
         };
         if name.text.is_empty() {
-            return Err(fault(op_at, "a field name is missing before this".into()));
+            return Err(fault(op_at, "a field name is missing before this", "此处之前缺少字段名"));
         }
         let mut words = vec![self.word()?];
         while self.peek(0) == Some(',') {
@@ -201,7 +204,7 @@ impl Parser {
             words.push(self.word()?);
             self.terms += 1;
             if self.terms > TESTS_MAX {
-                return Err(fault(self.at, format!("more than {TESTS_MAX} values")));
+                return Err(fault(self.at, format!("more than {TESTS_MAX} values"), format!("取值超过 {TESTS_MAX} 个")));
             }
         }
         if !name.quoted
@@ -211,7 +214,7 @@ impl Parser {
         }
         let keys = resolve(&name)?;
         if words.len() > 1 && !matches!(op, Op::Is | Op::IsNot | Op::Has) {
-            return Err(fault(op_at, "a comparison takes one value".into()));
+            return Err(fault(op_at, "a comparison takes one value", "比较只能带一个取值"));
         }
         let mut any: Vec<Filter> = Vec::new();
         for key in &keys {
@@ -242,24 +245,32 @@ impl Parser {
             "has" | "有" => "has",
             _ => return Ok(None),
         };
-        let [value] = words else { return Err(fault(name.at, format!("'{word}' takes one value"))) };
+        let [value] = words else {
+            return Err(fault(name.at, format!("'{word}' takes one value"), format!("“{word}”只能带一个取值")));
+        };
         if op != Op::Is {
-            return Err(fault(name.at, format!("write '{word}:{}'", value.text)));
+            return Err(fault(name.at, format!("write '{word}:{}'", value.text), format!("请写成 {word}:{}", value.text)));
         }
         match word {
             "since" => self.query.from = instant(value, self.now)?,
             "until" => self.query.to = instant(value, self.now)?,
             "limit" => {
                 let limit = value.text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n));
-                self.query.limit =
-                    limit.ok_or_else(|| fault(value.at, format!("'{}' is not a number from 1 to {PAGE_MAX}", value.text)))?;
+                self.query.limit = limit.ok_or_else(|| {
+                    let text = &value.text;
+                    fault(value.at, format!("'{text}' is not a number from 1 to {PAGE_MAX}"), format!("“{text}”不是 1 至 {PAGE_MAX} 的数"))
+                })?;
             }
             "has" => {
                 let keys = resolve(value)?;
                 let mut any: Vec<_> = keys.into_iter().map(|k| Filter::Is(k, Test::Exists)).collect();
                 return Ok(Some(if any.len() == 1 { any.remove(0) } else { Filter::Or(any) }));
             }
-            _ => return Ok(Some(Filter::Ids(vec![value.text.parse().map_err(|e: event::IdError| fault(value.at, e.to_string()))?]))),
+            _ => {
+                let id = value.text.parse();
+                let id = id.map_err(|e: event::IdError| fault(value.at, e.to_string(), format!("“{}”不是事件编号", value.text)))?;
+                return Ok(Some(Filter::Ids(vec![id])));
+            }
         }
         Ok(Some(Filter::All))
     }
@@ -290,7 +301,7 @@ impl Parser {
         self.blank();
         let word = self.part(|c| c.is_whitespace() || matches!(c, ',' | '(' | ')' | '"'))?;
         if word.text.is_empty() && !word.quoted {
-            return Err(fault(word.at, "a value is missing here".into()));
+            return Err(fault(word.at, "a value is missing here", "此处缺少取值"));
         }
         Ok(word)
     }
@@ -315,7 +326,7 @@ impl Parser {
         let mut text = String::new();
         loop {
             match self.peek(0) {
-                None => return Err(fault(at, "this quotation mark is not closed".into())),
+                None => return Err(fault(at, "this quotation mark is not closed", "此引号没有闭合")),
                 Some('"') => {
                     self.at += 1;
                     return Ok(Word { text, quoted: true, at });
@@ -356,6 +367,7 @@ fn instant(word: &Word, now: Timestamp) -> Result<Timestamp, Error> {
         fault(
             word.at,
             format!("'{}' is no time: write 30s, 15m, 2h, 7d, 2w back from now, 2026-11-23, or 2026-11-23T08:00:00+08:00", word.text),
+            format!("“{}”不是时间：可写 30s、15m、2h、7d、2w（距今）、2026-11-23 或 2026-11-23T08:00:00+08:00", word.text),
         )
     };
     let text = word.text.trim();
@@ -380,7 +392,12 @@ fn test(key: &Key, op: Op, word: &Word) -> Result<Test, Error> {
     if matches!(key, Key::Header(Header::Severity)) {
         return severity(op, word);
     }
-    let number = || text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| fault(word.at, format!("'{text}' is not a number")));
+    let number = || {
+        text.parse::<f64>()
+            .ok()
+            .filter(|x| x.is_finite())
+            .ok_or_else(|| fault(word.at, format!("'{text}' is not a number"), format!("“{text}”不是数")))
+    };
     Ok(match op {
         Op::More => Test::Range { min: Some(above(number()?)), max: None },
         Op::MoreOrSame => Test::Range { min: Some(number()?), max: None },
@@ -399,7 +416,10 @@ fn equal(key: &Key, word: &Word) -> Result<Test, Error> {
     if matches!(key, Key::Header(Header::ClassName)) && !text.contains(['*', '?']) {
         let names: Vec<_> = Kind::ALL.iter().map(|k| k.name()).collect();
         if !names.contains(&fold(text).as_str()) {
-            return Err(Error { suggestion: nearest(text, names.into_iter()), ..fault(word.at, format!("'{text}' is no event class")) });
+            return Err(Error {
+                suggestion: nearest(text, names.into_iter()),
+                ..fault(word.at, format!("'{text}' is no event class"), format!("“{text}”不是事件类别"))
+            });
         }
     }
     if let Some((min, max)) = text.split_once("..")
@@ -449,7 +469,8 @@ fn severity(op: Op, word: &Word) -> Result<Test, Error> {
     let level = WORDS.iter().find(|w| w.0 == text).map(|w| w.1).or_else(|| text.parse().ok().and_then(Severity::from_u8));
     let Some(level) = level else {
         let message = format!("'{}' is no severity (informational, low, medium, high, critical, or 1 to 5)", word.text);
-        return Err(Error { suggestion: nearest(&text, WORDS.iter().map(|w| w.0)), ..fault(word.at, message) });
+        let message_zh = format!("“{}”不是级别（informational、low、medium、high、critical 或 1 至 5）", word.text);
+        return Err(Error { suggestion: nearest(&text, WORDS.iter().map(|w| w.0)), ..fault(word.at, message, message_zh) });
     };
     let level = f64::from(level as u8);
     Ok(match op {
@@ -489,7 +510,11 @@ fn resolve(name: &Word) -> Result<Vec<Key>, Error> {
         words.chain(["since", "until", "limit", "id", "has"]).chain(Field::all().map(Field::name)).chain(Header::ALL.map(Header::name));
     Err(Error {
         suggestion: nearest(&folded, names),
-        ..fault(name.at, format!("no field '{}'; a name that is not in the field table must stand in quotes", name.text))
+        ..fault(
+            name.at,
+            format!("no field '{}'; a name that is not in the field table must stand in quotes", name.text),
+            format!("没有字段“{}”；字段表以外的名称须加引号", name.text),
+        )
     })
 }
 
@@ -661,6 +686,7 @@ mod tests {
         ] {
             let e = parse_query(text, NOW).expect_err(text);
             assert!(e.column == column && e.message.contains(part) && e.suggestion.as_deref() == suggestion, "{text}: {e:?}");
+            assert!(!e.message_zh.is_ascii(), "{text}: {e:?}");
         }
         assert!(parse_query(&"(".repeat(2_000), NOW).is_err() && parse_query(&"-".repeat(2_000), NOW).is_err());
         assert!(parse_query(&"a ".repeat(3_000), NOW).is_err());

@@ -59,7 +59,7 @@ pub async fn list(State(shared): State<App>, caller: Caller, Params(wish): Param
     let (listed, problem) = match listed {
         Ok(listed) => (Some(listed), String::new()),
         // A query that cannot be read is not a broken page: the words stay in the box, with what is wrong beside them.
-        Err(fail) if fail.0.status == 400 => (None, if page.is_zh() { fail.0.detail_zh.clone() } else { fail.0.detail.clone() }),
+        Err(fail) if fail.0.status == 400 => (None, page.problem(&fail.0)),
         Err(fail) => return Err(fail),
     };
     let feed = listed.as_ref().map_or_else(String::new, |l| l.feed.clone());

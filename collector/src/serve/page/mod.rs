@@ -146,7 +146,7 @@ impl axum::extract::FromRequestParts<App> for Page {
 }
 
 impl Page {
-    fn of(shared: &Arc<Shared>, request: &Request) -> Self {
+    pub(super) fn of(shared: &Arc<Shared>, request: &Request) -> Self {
         let query = request.uri().query();
         let theme_word = |word: &str| match word {
             "dark" => Some("dark"),
@@ -245,6 +245,11 @@ impl Page {
     pub fn is_zh(&self) -> bool {
         self.lang == Lang::Zh
     }
+    /// What is wrong, in one sentence that is never empty.
+    pub fn problem(&self, problem: &Problem) -> String {
+        let (title, detail) = if self.is_zh() { (&problem.title_zh, &problem.detail_zh) } else { (&problem.title, &problem.detail) };
+        if detail.is_empty() { title.clone() } else { detail.clone() }
+    }
     /// `aria-current` for the navigation.
     pub fn here(&self, path: &str) -> &'static str {
         let at = self.path == path || (path == "/" && self.path.starts_with("/alerts")) || (path != "/" && self.path.starts_with(path));
@@ -289,7 +294,7 @@ impl<T: DeserializeOwned> FromRequest<App> for SafeForm<T> {
     async fn from_request(request: Request, state: &App) -> Result<Self, Fail> {
         let csrf = request.extensions().get::<Caller>().and_then(|c| c.csrf.clone());
         let bytes = axum::body::Bytes::from_request(request, state).await.map_err(|_| Fail::code(Code::TooLarge))?;
-        let bad = |e: serde::de::value::Error| Fail::because(Code::BadRequest, e.to_string(), e.to_string());
+        let bad = |e: serde::de::value::Error| Fail::because(Code::BadRequest, e.to_string(), format!("表单内容有误（{e}）"));
         if let Some(csrf) = csrf {
             let guarded: Guarded = read_form(&bytes).map_err(bad)?;
             if !same(&guarded.csrf, &csrf) {
@@ -315,22 +320,16 @@ struct ErrorPage<'a> {
     page: &'a Page,
     title: &'a str,
     detail: &'a str,
+    way: String,
     status: u16,
+    number: &'a str,
 }
 
-/// A problem as a page, for a browser.
-pub fn error_page(lang: Lang, problem: &Problem) -> Response {
-    let page = Page {
-        lang,
-        theme: "auto",
-        path: String::new(),
-        caller: None,
-        zone: String::new(),
-        unit_names: BTreeMap::new(),
-        times: Times::new("UTC"),
-        remember: Vec::new(),
-    };
-    let (title, detail) = if lang == Lang::Zh { (&problem.title_zh, &problem.detail_zh) } else { (&problem.title, &problem.detail) };
+/// A problem as a page, for a browser, in its reader's language and with the way out; `number` is the request's, as the log has
+/// it, and shown where the fault is ours: what is not there must look the same each time.
+pub fn error_page(page: &Page, problem: &Problem, number: &str) -> Response {
+    let (title, detail) = if page.is_zh() { (&problem.title_zh, &problem.detail_zh) } else { (&problem.title, &problem.detail) };
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    page.answer_ref(status, &ErrorPage { page: &page, title, detail, status: problem.status })
+    let way = page.word("way.", &problem.code);
+    page.answer_ref(status, &ErrorPage { page, title, detail, way, status: problem.status, number })
 }

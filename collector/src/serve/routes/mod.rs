@@ -110,7 +110,8 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &App) -> Result<Self, Fail> {
         axum::extract::Query::<T>::from_request_parts(parts, state).await.map(|axum::extract::Query(v)| Self(v)).map_err(|rejection| {
             let text = rejection.body_text();
-            Fail::because(Code::BadRequest, text.clone(), text)
+            let zh = format!("地址中的参数有误（{text}）");
+            Fail::because(Code::BadRequest, text, zh)
         })
     }
 }

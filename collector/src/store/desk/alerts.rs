@@ -355,8 +355,7 @@ pub(super) fn triage(tx: &Transaction, scope: &Scope, triage: &Triage) -> Result
     }
     let closing = triage.state == AlertState::Closed;
     if closing != triage.reason.is_some() {
-        let why =
-            if closing { "to close an alert, say why (confirmed, authorised_activity, …)" } else { "a reason goes with closing only" };
+        let why = if closing { super::CLOSE_NEEDS_REASON } else { super::REASON_ONLY_CLOSING };
         return Err(DeskError::Refused(why.into()).into());
     }
     let mut alert = old.clone();

@@ -24,6 +24,10 @@ pub use sqlite::SqliteDesk;
 
 use super::{Offset, Scope};
 
+/// Why a judgement is refused.
+pub const CLOSE_NEEDS_REASON: &str = "to close an alert, say why (confirmed, authorised_activity, …)";
+pub const REASON_ONLY_CLOSING: &str = "a reason goes with closing only";
+
 /// Rows of one answer at most, whatever is asked.
 pub const ROWS_MAX: usize = 1_000;
 

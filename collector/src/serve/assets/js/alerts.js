@@ -75,7 +75,11 @@ function announce(added, alert) {
   if (!hearing) hearing = setTimeout(() => { document.getElementById("polite").textContent = say("js.announce", { count: unheard }); unheard = 0; hearing = 0; }, 3000);
 }
 
+// A filter the server could not read: the page says what is wrong, and an empty list must not look calm beside it.
+const broken = document.querySelector(".filter .problem") !== null;
+
 function emptyState() {
+  if (broken) return;
   let box = document.getElementById("empty");
   if (list.alerts.size > 0) { box?.remove(); return; }
   if (!box) {
@@ -177,6 +181,7 @@ openFeed({
   asOf: page.dataset.now,
   onAlert: (alert) => {
     const known = list.alerts.has(alert.id);
+    if (broken) { refreshCounts(); return; }
     if (known) list.merge([alert], { live: true });
     else if (!plain) askAgain();
     else if (stateFits(alert)) announce(list.merge([alert], { live: true }), alert);
