@@ -199,7 +199,12 @@ fn every_command_does_over_tls_what_it_says() -> Result<()> {
     house.run(&["events", "src_ip>"])?.is(2, &[]);
     house.run(&["agents"])?.is(0, &["(none)"]);
     house.run(&["units"])?.is(0, &["this-host", "Power"]);
-    house.run(&["units", "--lang", "zh"])?.is(0, &["电力"]);
+    house.run(&["units", "--lang", "zh"])?.is(0, &["电力", "市商业银行"]);
+    // Names of units follow the language where the register has both; machine formats hold both.
+    let english = house.run(&["units", "--lang", "en"])?;
+    english.is(0, &["City Commercial Bank"]);
+    ensure!(!english.out.contains("市商业银行"), "{english:?}");
+    house.run(&["units", "-o", "jsonl"])?.is(0, &["\"name\":\"市商业银行\"", "\"name_en\":\"City Commercial Bank\""]);
     house.run(&["rules"])?.is(0, &["correlation", "T1110"]);
     house.run(&["rules", "--lang", "zh"])?.is(0, &["口令"]);
 

@@ -5,14 +5,18 @@
 
 mod client;
 mod indicators;
+mod names;
 mod output;
 pub mod show;
+pub mod stream;
 mod tail;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+
+use names::UnitNames;
 
 use crate::rules::{RulesArgs, RulesCommand};
 pub use client::{Client, Trouble};
@@ -294,10 +298,16 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             let page = client
                 .pages("/api/v1/alerts", &[("q", &args.query), ("state", &args.state), ("severity", &args.severity)], args.limit)
                 .await?;
-            printer.list(&page, show::ALERTS);
+            printer.list(&UnitNames::of(client, printer).await.all(page), show::ALERTS);
         }
-        Command::Alert { id } => printer.one(&client.get(&format!("/api/v1/alerts/{}", word(id)?), &[]).await?, show::alert),
-        Command::Why { id } => printer.one(&client.get(&format!("/api/v1/alerts/{}/why", word(id)?), &[]).await?, show::why),
+        Command::Alert { id } => {
+            let alert = client.get(&format!("/api/v1/alerts/{}", word(id)?), &[]).await?;
+            printer.one(&UnitNames::of(client, printer).await.one(alert), show::alert);
+        }
+        Command::Why { id } => {
+            let why = client.get(&format!("/api/v1/alerts/{}/why", word(id)?), &[]).await?;
+            printer.one(&UnitNames::of(client, printer).await.one(why), show::why);
+        }
         Command::Ack(args) => return judge(client, printer, args, "acknowledge", None).await,
         Command::Close { judge: args, reason } => {
             let reason = reason.to_possible_value().map(|v| v.get_name().to_owned());
@@ -307,6 +317,7 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
         Command::Events { query, limit } => printer.list(&client.pages("/api/v1/events", &[("q", query)], *limit).await?, show::EVENTS),
         Command::Agents { liveness } => {
             let agents = client.pages("/api/v1/agents", &[("liveness", liveness)], usize::MAX).await?;
+            let agents = UnitNames::of(client, printer).await.all(agents);
             printer.list(&agents, show::AGENTS);
             let bad = agents.iter().any(|a| a["liveness"] == "silent" || a["ledger_balanced"] == false);
             return Ok(if bad { exit::FOUND } else { exit::DONE });
@@ -321,7 +332,10 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
                 format!("{done}: {} {} ({})\n", text("id"), text("host"), text("unit"))
             });
         }
-        Command::Units => printer.list(&client.pages("/api/v1/units", &[], usize::MAX).await?, show::UNITS),
+        Command::Units => {
+            let units = client.pages("/api/v1/units", &[], usize::MAX).await?;
+            printer.list(&UnitNames::of(client, printer).await.all(units), show::UNITS);
+        }
         Command::EnrolToken { unit, minutes, note } => {
             let made = client.post("/api/v1/enrolment-tokens", &[], &json!({"unit_id": unit, "minutes": minutes, "note": note})).await?;
             printer.one(&made, |v, _| format!("{}\n", v["enrolment"].as_str().unwrap_or("")));

@@ -9,14 +9,16 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::client::{Client, Trouble, address};
+use super::names::UnitNames;
 use super::output::{Format, Language, Printer};
+use super::stream::Blocks;
 use super::{exit, show};
 
 /// Nothing heard for this long is a cut: the server sends a sign of life every few seconds.
 const SILENCE_S: u64 = 20;
 
 pub async fn tail(client: &Client, printer: &Printer, query: &str, follow: bool) -> Result<u8, Trouble> {
-    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut seen = Seen { revisions: BTreeMap::new(), names: UnitNames::of(client, printer).await };
     let mut position = catch_up(client, printer, query, &mut seen).await?;
     if !follow {
         return Ok(exit::DONE);
@@ -37,7 +39,7 @@ pub async fn tail(client: &Client, printer: &Printer, query: &str, follow: bool)
 }
 
 /// Prints what the list has and has not been printed yet, oldest first; gives the position it agrees with.
-async fn catch_up(client: &Client, printer: &Printer, query: &str, seen: &mut BTreeMap<String, u64>) -> Result<String, Trouble> {
+async fn catch_up(client: &Client, printer: &Printer, query: &str, seen: &mut Seen) -> Result<String, Trouble> {
     let page = client.get("/api/v1/alerts", &[("q", query), ("state", "open"), ("limit", "100")]).await?;
     for alert in page["items"].as_array().into_iter().flatten().rev() {
         print(printer, alert, seen);
@@ -46,13 +48,7 @@ async fn catch_up(client: &Client, printer: &Printer, query: &str, seen: &mut BT
 }
 
 /// Reads the feed until it ends or falls silent.
-async fn listen(
-    client: &Client,
-    printer: &Printer,
-    query: &str,
-    position: &mut String,
-    seen: &mut BTreeMap<String, u64>,
-) -> Result<(), Trouble> {
+async fn listen(client: &Client, printer: &Printer, query: &str, position: &mut String, seen: &mut Seen) -> Result<(), Trouble> {
     let path = address("/api/v1/feed", &[("q", query)][..usize::from(!query.is_empty())]);
     let headers = [("last-event-id", position.as_str()), ("accept", "text/event-stream")];
     let response = client.send(Method::GET, &path, &headers, None).await?;
@@ -62,28 +58,25 @@ async fn listen(
         return Err(serde_json::from_slice(&bytes).map_or(Trouble::Status(status), Trouble::Problem));
     }
     let mut body = response.into_body();
-    let mut rest = Vec::new();
+    let mut blocks = Blocks::default();
     loop {
         let frame = tokio::time::timeout(Duration::from_secs(SILENCE_S), body.frame()).await;
         let cut = |why: &str| Trouble::Connection(format!("the feed {why}"));
         let Some(frame) = frame.map_err(|_| cut("fell silent"))? else { return Err(cut("ended")) };
         if let Ok(data) = frame.map_err(|_| cut("was cut"))?.into_data() {
-            rest.extend_from_slice(&data);
+            blocks.push(&data).map_err(|_| cut("sends an event without an end; is this a Vedette collector?"))?;
         }
-        while let Some(end) = rest.windows(2).position(|w| w == b"\n\n") {
-            let block: Vec<u8> = rest.drain(..end + 2).collect();
-            let block = String::from_utf8_lossy(&block);
-            let field = |name: &str| block.lines().find_map(|l| l.strip_prefix(name)).map(str::trim_start);
-            if let Some(id) = field("id:") {
-                id.clone_into(position);
+        while let Some(told) = blocks.next() {
+            if !told.id.is_empty() {
+                *position = told.id;
             }
-            match (field("event:"), field("data:")) {
-                (Some("alert"), Some(data)) => {
-                    if let Ok(told) = serde_json::from_str::<Value>(data) {
-                        print(printer, &told["alert"], seen);
+            match told.name.as_str() {
+                "alert" => {
+                    if let Ok(data) = serde_json::from_str::<Value>(&told.data) {
+                        print(printer, &data["alert"], seen);
                     }
                 }
-                (Some("resync"), _) => {
+                "resync" => {
                     eprintln!(
                         "{}",
                         if printer.lang == Language::Zh {
@@ -101,20 +94,26 @@ async fn listen(
     }
 }
 
+/// What was printed already, and what units are called.
+struct Seen {
+    revisions: BTreeMap<String, u64>,
+    names: UnitNames,
+}
+
 /// Alerts whose newest printed revision is remembered; past it the smallest id is forgotten and may be printed twice.
 const SEEN_MAX: usize = 100_000;
 
-fn print(printer: &Printer, alert: &Value, seen: &mut BTreeMap<String, u64>) {
+fn print(printer: &Printer, alert: &Value, seen: &mut Seen) {
     let (id, revision) = (alert["id"].as_str().unwrap_or("").to_owned(), alert["revision"].as_u64().unwrap_or(0));
-    if seen.get(&id).is_some_and(|r| *r >= revision) {
+    if seen.revisions.get(&id).is_some_and(|r| *r >= revision) {
         return;
     }
-    if seen.len() >= SEEN_MAX {
-        seen.pop_first();
+    if seen.revisions.len() >= SEEN_MAX {
+        seen.revisions.pop_first();
     }
-    seen.insert(id, revision);
+    seen.revisions.insert(id, revision);
     match printer.format {
-        Format::Table => super::output::write(&line(alert, printer.lang)),
+        Format::Table => super::output::write(&line(&seen.names.one(alert.clone()), printer.lang)),
         // A stream is lines, whatever was asked for: an array without an end is no JSON.
         _ => super::output::write(&format!("{alert}\n")),
     }
