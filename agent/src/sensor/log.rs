@@ -2,6 +2,7 @@
 //!
 //! The journal is not read: on a host that logs only there the coverage statement says so, loudly, and names the way out.
 
+mod doubles;
 pub mod files;
 pub mod follower;
 pub mod glob;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
+use self::doubles::Doubles;
 use self::files::HostFiles;
 use self::follower::{Follower, Rules, Sink};
 use self::tail::LineAt;
@@ -196,6 +198,7 @@ struct LogSensor {
     bell: Bell,
     /// What the sessions of all files said before; a key holds host, program and process, so files do not mix.
     reader: Reader,
+    doubles: Doubles,
     told: Told,
     lines: u64,
     eager_at: Option<Timestamp>,
@@ -219,6 +222,7 @@ impl LogSensor {
             hostname: host.hostname.clone(),
             bell,
             reader: Reader::new(),
+            doubles: Doubles::default(),
             told: Told::default(),
             config,
             lines: 0,
@@ -243,10 +247,11 @@ impl Sensor for LogSensor {
             hostname: &self.hostname,
             formats: &self.config.format,
             reader: &mut self.reader,
+            doubles: &mut self.doubles,
             lines: &mut self.lines,
         };
         let more = self.follower.step(now, &mut sink);
-        self.told.tell(self.reader.sessions(), out);
+        self.told.tell(self.reader.sessions(), self.doubles.dropped(), out);
         if more {
             return Ok(());
         }
@@ -306,10 +311,11 @@ impl Sensor for LogSensor {
             hostname: &self.hostname,
             formats: &self.config.format,
             reader: &mut self.reader,
+            doubles: &mut self.doubles,
             lines: &mut self.lines,
         };
         self.follower.step(now, &mut sink);
-        self.told.tell(self.reader.sessions(), out);
+        self.told.tell(self.reader.sessions(), self.doubles.dropped(), out);
     }
 }
 
@@ -330,17 +336,22 @@ fn unseen_logons(paths: &[String], open: impl Fn(&str) -> bool, journal: bool) -
 struct Told {
     filled: u64,
     forgotten: u64,
+    doubled: u64,
 }
 
 impl Told {
-    fn tell(&mut self, sessions: &Sessions, out: &mut dyn Output) {
+    fn tell(&mut self, sessions: &Sessions, doubled: u64, out: &mut dyn Output) {
         let (filled, forgotten) = (sessions.filled(), sessions.evicted());
-        for (what, now, before) in [("session_completed", filled, self.filled), ("session_forgotten", forgotten, self.forgotten)] {
+        for (what, now, before) in [
+            ("session_completed", filled, self.filled),
+            ("session_forgotten", forgotten, self.forgotten),
+            ("doubled_line", doubled, self.doubled),
+        ] {
             if now > before {
                 out.count(what, now - before);
             }
         }
-        *self = Self { filled, forgotten };
+        *self = Self { filled, forgotten, doubled };
     }
 }
 
@@ -352,11 +363,17 @@ struct Lines<'a> {
     hostname: &'a str,
     formats: &'a [FormatRule],
     reader: &'a mut Reader,
+    doubles: &'a mut Doubles,
     lines: &'a mut u64,
 }
 
 impl Sink for Lines<'_> {
     fn line(&mut self, path: &Path, line: &LineAt<'_>) {
+        *self.lines = self.lines.wrapping_add(1);
+        // Before it is read: what the sessions know must not count it twice either.
+        if self.doubles.is_double(path, line.bytes, self.now) {
+            return;
+        }
         let format = self.formats.iter().find(|f| glob::path_matches(&f.path, path)).map(|f| f.name.as_str());
         let (class, mut event) =
             self.reader.read(&proto::log::Line { bytes: line.bytes, received: self.now, utc_offset_secs: self.utc_offset_secs, format });
@@ -367,7 +384,6 @@ impl Sink for Lines<'_> {
         event.body.set(field::LOG_PATH, path.to_string_lossy());
         event.body.set(field::LOG_OFFSET, line.offset);
         event.body.set(field::DEVICE_HOSTNAME, self.hostname);
-        *self.lines = self.lines.wrapping_add(1);
         self.out.event(class, event);
     }
 
@@ -467,5 +483,51 @@ mod journal {
         assert_eq!(unseen_logons(&usual, |p| p == "/var/log/secure", true), None);
         assert_eq!(unseen_logons(&usual, |_| false, false), None, "no journal: the files are simply not there yet");
         assert_eq!(unseen_logons(&["/srv/app.log".to_owned()], |_| false, true), None, "nobody looks for log-ons here");
+    }
+}
+
+#[cfg(test)]
+mod doubled {
+    use super::*;
+
+    #[derive(Default)]
+    struct Out {
+        events: Vec<(String, String)>,
+        counts: std::collections::BTreeMap<&'static str, u64>,
+    }
+    impl Output for Out {
+        fn event(&mut self, _: Class, event: event::Event) {
+            self.events.push((event.text(field::LOG_PATH).into_owned(), event.text(field::EVENT_CODE).into_owned()));
+        }
+        fn checkpoint(&mut self, _: &str, _: &[u8]) {}
+        fn lost(&mut self, _: Class, _: u64, _: &'static str) {}
+        fn count(&mut self, what: &'static str, count: u64) {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    #[test]
+    fn a_line_that_syslog_writes_into_two_files_is_one_event() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let failed = "Nov 23 11:00:01 h sshd[7]: Failed password for root from 192.0.2.9 port 4711 ssh2\n";
+        std::fs::write(dir.path().join("auth.log"), failed.repeat(3)).expect("written");
+        std::fs::write(dir.path().join("syslog"), format!("{}plain\n", failed.repeat(3))).expect("written");
+        let paths = ["auth.log", "syslog"].map(|n| dir.path().join(n).display().to_string());
+        let host = HostFacts {
+            hostname: "h".into(),
+            checkpoints: Vec::new(),
+            own_paths: Vec::new(),
+            own_uplink: None,
+            now: Timestamp::from_secs(1_700_000_000),
+        };
+        let config = Config { paths: paths.to_vec(), from: From::Start, ..Config::default() };
+        let mut sensor = LogSensor::open(config, &host);
+        let mut out = Out::default();
+        for n in 0..4 {
+            sensor.poll(host.now.plus_secs(n), Duration::ZERO, &mut out).expect("it reads");
+        }
+        let failures = out.events.iter().filter(|(_, code)| code == "failed").count();
+        assert_eq!((failures, out.events.len()), (3, 4), "{:?}", out.events);
+        assert_eq!(out.counts.get("doubled_line"), Some(&3));
     }
 }
