@@ -4,6 +4,7 @@
 //! the machine does: the load before and after stands with them. Scratch data lies in `<target>/bench/NAME`.
 
 mod agent;
+mod arming;
 mod engine;
 mod examples;
 mod ingest;
@@ -40,6 +41,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "store", about: "bytes an event, the eight queries, an absent indicator over 7 days", run: examples::store },
     Bench { name: "rules", about: "events a CPU-second through the engine with all rules that ship", run: examples::rules },
     Bench { name: "latency", about: "packet on the wire to alert in the operator's feed, real programs in namespaces", run: latency::run },
+    Bench { name: "arming", about: "a new indicator at 1,000 connected agents: the real collector, real mTLS streams", run: arming::run },
     Bench { name: "road", about: "an event's encoding: nanoseconds and bytes", run: examples::road },
 ];
 
