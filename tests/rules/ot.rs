@@ -40,7 +40,11 @@ fn always(event: &Event) -> bool {
             let set = matches!(function, 0x02 | 0x04 | 0x10) && matches!(&*kind, "identity" | "tcp_ip_interface");
             matches!(function, 0x05 | 0x07) || set || number(event, field::OT_SUB_FUNCTION) == 0x80 && kind == "pccc"
         }
-        "bacnet" => matches!(&*name, "device_communication_control" | "reinitialize_device"),
+        "profinet_dcp" => name == "dcp_set" && changes,
+        "bacnet" => {
+            let silences = name == "device_communication_control" && event.text(field::OT_SUB_FUNCTION_NAME) != "enable";
+            silences || name == "reinitialize_device"
+        }
         _ => false,
     }
 }
@@ -48,7 +52,7 @@ fn always(event: &Event) -> bool {
 /// Captures of control protocols, by folder and name.
 fn captures() -> Option<Vec<(String, std::path::PathBuf)>> {
     let mut all = Vec::new();
-    for folder in ["attack-ics", "attack-lab", "ics-bacnet", "ics-dnp3", "ics-enip", "ics-iec104", "ics-modbus", "ics-s7"] {
+    for folder in ["attack-ics", "attack-lab", "ics-bacnet", "ics-dnp3", "ics-enip", "ics-iec104", "ics-modbus", "ics-profinet", "ics-s7"] {
         let path = tests::data(&format!("pcap/{folder}"))?;
         for file in std::fs::read_dir(path).ok()?.flatten() {
             all.push((format!("{folder}/{}", file.file_name().to_string_lossy()), file.path()));
@@ -68,12 +72,13 @@ fn events(path: &Path) -> Vec<(Class, Event)> {
 /// Who did what to which object, as an operator would ask.
 fn sentence(event: &Event) -> String {
     let text = |f| event.text(f).into_owned();
+    let either = |a, b| event.get(a).or(event.get(b)).map(|v| v.to_text().into_owned()).unwrap_or_default();
     let objects = event.get(field::OT_OBJECTS).map(|v| v.to_text().into_owned()).unwrap_or_default();
     let station = event.get(field::OT_STATION).map(|v| format!(" station {}", v.to_text())).unwrap_or_default();
     format!(
         "{} -> {}{station}: {} {} {} {} {}",
-        text(field::SRC_IP),
-        text(field::DST_IP),
+        either(field::SRC_IP, field::SRC_MAC),
+        either(field::DST_IP, field::DST_MAC),
         text(field::OT_PROTOCOL),
         text(field::OT_FUNCTION_NAME),
         text(field::OT_SUB_FUNCTION_NAME),
@@ -89,7 +94,8 @@ fn every_command_that_must_always_alarm_does() {
     let (mut table, mut silent) = (BTreeMap::<(String, String, String), usize>::new(), BTreeSet::new());
     for (name, path) in captures {
         for (_, event) in events(&path).into_iter().filter(|(_, e)| always(e)) {
-            assert!(event.get(field::SRC_IP).is_some() && event.get(field::DST_IP).is_some());
+            assert!(event.get(field::SRC_IP).or(event.get(field::SRC_MAC)).is_some());
+            assert!(event.get(field::DST_IP).or(event.get(field::DST_MAC)).is_some());
             let sentence = sentence(&event);
             let found: BTreeSet<String> = harness::found(event).intersection(&alerting).cloned().collect();
             if found.is_empty() {

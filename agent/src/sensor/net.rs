@@ -63,7 +63,7 @@ impl Default for Config {
             idle_udp: seconds(30),
             active: seconds(300),
             records_per_second: 2000,
-            protocols: PROTOCOLS.iter().map(|p| p.name).chain(["arp"]).map(str::to_owned).collect(),
+            protocols: PROTOCOLS.iter().map(|p| p.name).chain(["link", "arp"]).map(str::to_owned).collect(),
         }
     }
 }
@@ -89,8 +89,8 @@ idle_udp = "30 s"
 active = "5 m"
 # Flow records told in one second; more are counted. Keeps a flood in the network from being one of events.
 records_per_second = 2000
-# Protocols that are read, found by content on any port.
-protocols = ["dns", "tls", "http", "ssh", "dnp3", "iec104", "s7comm", "enip", "modbus", "arp"]
+# Protocols that are read, found by content on any port; "link": GOOSE, sampled values and PROFINET DCP, straight on Ethernet.
+protocols = ["dns", "tls", "http", "ssh", "dnp3", "iec104", "s7comm", "enip", "opcua", "bacnet", "c37118", "modbus", "link", "arp"]
 "#;
 
 pub static NET: NetKind = NetKind;
@@ -137,7 +137,7 @@ impl NetKind {
             range(key, value.0.as_secs(), value.to_string(), 1, 86_400, "from 1 s to 1 d");
         }
         if let Err(name) = config.enabled_protocols() {
-            let known: Vec<&str> = PROTOCOLS.iter().map(|p| p.name).chain(["arp"]).collect();
+            let known: Vec<&str> = PROTOCOLS.iter().map(|p| p.name).chain(["link", "arp"]).collect();
             problems.push(format!("key 'protocols': value \"{name}\": one of {}", known.join(", ")));
         }
         if problems.is_empty() { Ok(config) } else { Err(problems.join("\n")) }
@@ -146,7 +146,7 @@ impl NetKind {
 
 impl Config {
     fn enabled_protocols(&self) -> Result<Enabled, &str> {
-        Enabled::only(self.protocols.iter().map(String::as_str).filter(|n| *n != "arp"))
+        Enabled::only(self.protocols.iter().map(String::as_str).filter(|n| !matches!(*n, "link" | "arp")))
     }
 
     fn pipeline(&self) -> PipelineConfig {
@@ -158,6 +158,7 @@ impl Config {
         config.flows.active_ns = self.active.as_ns();
         config.records_per_second = self.records_per_second;
         config.protocols = self.enabled_protocols().unwrap_or(Enabled::ALL);
+        config.link = self.protocols.iter().any(|n| n == "link");
         config.arp = self.protocols.iter().any(|n| n == "arp");
         config
     }
@@ -178,12 +179,18 @@ impl SensorKind for NetKind {
         "net"
     }
     fn about(&self) -> &'static str {
-        "watches packets: flows, connection attempts, DNS, TLS, HTTP, SSH, ARP, oddities"
+        "watches packets: flows, connection attempts, DNS, TLS, HTTP, SSH, control protocols, ARP, oddities"
     }
     fn fields(&self) -> &'static [Field] {
         static ALL: std::sync::LazyLock<Vec<Field>> = std::sync::LazyLock::new(|| {
             let protocols = PROTOCOLS.iter().flat_map(|p| p.fields.iter());
-            let mut all: Vec<Field> = pipeline::FLOW_FIELDS.iter().chain(protocols).chain(proto::net::arp::FIELDS).copied().collect();
+            let mut all: Vec<Field> = pipeline::FLOW_FIELDS
+                .iter()
+                .chain(protocols)
+                .chain(proto::net::arp::FIELDS)
+                .chain(proto::net::link::FIELDS)
+                .copied()
+                .collect();
             all.push(field::STATUS_ID);
             all.sort_unstable();
             all.dedup();

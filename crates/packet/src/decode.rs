@@ -25,8 +25,13 @@ pub struct Decoded<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
-    /// Not IP and not ARP, or nothing that can be read.
+    /// Nothing that can be read.
     None,
+    /// Neither IP nor ARP: what lies behind the ether type.
+    Other {
+        ether_type: u16,
+        payload: &'a [u8],
+    },
     Arp(Arp),
     Ip(Ip<'a>),
 }
@@ -244,7 +249,7 @@ fn packet<'a>(sliced: &LaxSlicedPacket<'a>, frame: &Frame<'a>, out: &mut Decoded
                 },
                 ETHER_ARP => out.anomalies.add(Anomaly::ArpMalformed),
                 0x8100 | 0x88a8 | 0x9100 => out.anomalies.add(Anomaly::VlanDeep),
-                _ => {}
+                other => out.body = Body::Other { ether_type: other, payload: payload.payload },
             }
         }
         None => {}

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use event::{Class, Event, Field, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 use packet::{Body, Chunk, Decoded, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Frame, Observer, Report, Side, decode};
-use proto::net::{Carrier, Emit, Enabled, Piece, Session, anomaly_event, arp};
+use proto::net::{Carrier, Emit, Enabled, Piece, Session, anomaly_event, arp, link};
 
 /// Where events go.
 pub type Sink<'a> = dyn FnMut(Class, Event) + 'a;
@@ -23,6 +23,8 @@ pub struct PipelineConfig {
     pub flows: FlowConfig,
     pub protocols: Enabled,
     pub arp: bool,
+    /// GOOSE, sampled values and PROFINET DCP.
+    pub link: bool,
     /// Flow records told in one second of packet time.
     pub records_per_second: u32,
     /// Addresses of the watched host, to tell inbound from outbound; empty where there is no such host (a tap, a file).
@@ -31,7 +33,7 @@ pub struct PipelineConfig {
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        Self { flows: FlowConfig::default(), protocols: Enabled::ALL, arp: true, records_per_second: 2000, local: Vec::new() }
+        Self { flows: FlowConfig::default(), protocols: Enabled::ALL, arp: true, link: true, records_per_second: 2000, local: Vec::new() }
     }
 }
 
@@ -104,6 +106,7 @@ impl Pipeline {
             ear: Ear {
                 protocols: config.protocols,
                 arp: config.arp.then(arp::Watch::default),
+                link: config.link.then(link::Watch::default),
                 local: config.local,
                 interfaces: Vec::new(),
                 anomalies: Limiter::default(),
@@ -140,6 +143,10 @@ impl Pipeline {
         match &decoded.body {
             Body::Ip(ip) => self.table.packet(frame, &decoded, ip, &mut voice),
             Body::Arp(packet) => voice.arp(packet, &decoded, frame),
+            Body::Other { ether_type, payload } => {
+                self.other += 1;
+                voice.link(*ether_type, payload, &decoded, frame);
+            }
             Body::None => self.other += 1,
         }
         if !decoded.anomalies.is_empty() {
@@ -164,6 +171,10 @@ impl Pipeline {
         let now = self.table.now();
         let mut voice = Voice { ear: &mut self.ear, out };
         self.table.flush(&mut voice);
+        if let Some(mut watch) = voice.ear.link.take() {
+            watch.end(now, &mut Plain { voice: &mut voice, vlan: None, interface: u16::MAX });
+            voice.ear.link = Some(watch);
+        }
         voice.sampled(now.plus_secs(1));
         for (name, count) in voice.ear.anomalies.flush() {
             let event = anomaly_event(name, "more of the same, counted", "sensor", now).with(field::COUNT, count);
@@ -193,6 +204,7 @@ impl Pipeline {
 struct Ear {
     protocols: Enabled,
     arp: Option<arp::Watch>,
+    link: Option<link::Watch>,
     local: Vec<IpAddr>,
     interfaces: Vec<Box<str>>,
     anomalies: Limiter,
@@ -225,6 +237,14 @@ impl Voice<'_, '_> {
         let mut emit = Plain { voice: self, vlan: decoded.vlan, interface: frame.interface };
         watch.packet(&packet, frame.time, &mut emit);
         self.ear.arp = Some(watch);
+    }
+
+    fn link(&mut self, ether_type: u16, payload: &[u8], decoded: &Decoded<'_>, frame: &Frame<'_>) {
+        let Some(mut watch) = self.ear.link.take() else { return };
+        let (source, destination) = (decoded.src_mac.unwrap_or_default(), decoded.dst_mac.unwrap_or_default());
+        let said = link::Frame { ether_type, payload, source, destination, time: frame.time };
+        watch.frame(&said, &mut Plain { voice: self, vlan: decoded.vlan, interface: frame.interface });
+        self.ear.link = Some(watch);
     }
 
     fn decoder_anomalies(&mut self, decoded: &Decoded<'_>, frame: &Frame<'_>) {

@@ -241,7 +241,6 @@ impl Dnp3 {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a message is made of")]
     fn answer(&mut self, side: Side, frame: &Frame, sequence: u8, function: u8, rest: &[u8], time: Timestamp, out: &mut dyn Emit) {
         let Some((indications, rest)) = rest.split_first_chunk::<2>() else {
             return out.anomaly("dnp3_malformed", "an answer without indications", time);

@@ -5,13 +5,17 @@
 //! flows. Every buffer is bounded; what does not fit is an anomaly and the parser stops. Nothing here panics on any bytes.
 
 pub mod arp;
+pub mod bacnet;
+pub mod c37118;
 pub mod dnp3;
 pub mod dns;
 pub mod enip;
 pub mod http;
 pub mod iec104;
+pub mod link;
 mod md5;
 pub mod modbus;
+pub mod opcua;
 mod ot;
 pub mod s7comm;
 pub mod ssh;
@@ -113,8 +117,20 @@ pub trait Parser: Send {
 }
 
 /// Every network protocol there is. `mod dnp3;` and one row here is all it takes to add one.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&dns::DNS, &tls::TLS, &http::HTTP, &ssh::SSH, &dnp3::DNP3, &iec104::IEC104, &s7comm::S7COMM, &enip::ENIP, &modbus::MODBUS];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &dns::DNS,
+    &tls::TLS,
+    &http::HTTP,
+    &ssh::SSH,
+    &dnp3::DNP3,
+    &iec104::IEC104,
+    &s7comm::S7COMM,
+    &enip::ENIP,
+    &opcua::OPCUA,
+    &bacnet::BACNET,
+    &c37118::C37118,
+    &modbus::MODBUS,
+];
 
 /// Which rows of `PROTOCOLS` are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -168,10 +168,11 @@ impl Parser for Modbus {
         while !self.pending.is_empty() {
             self.unanswered(out);
         }
+        let by = self.master.unwrap_or(Side::Originator);
         for counted in std::mem::take(&mut self.polls).into_values().filter(|c| c.more > 0) {
             let mut event = counted.last;
             event.body.set(field::COUNT, counted.more);
-            out.event(Class::Bulk, event);
+            out.asked(by, Class::Bulk, event);
         }
     }
 }
@@ -221,13 +222,14 @@ impl Modbus {
     }
 
     fn tell(&mut self, mut event: Event, poll: Poll, out: &mut dyn Emit) {
+        let by = self.master.unwrap_or(Side::Originator);
         let is = |f, text: &str| event.get(f).and_then(Value::as_str) == Some(text);
         let read = is(field::OT_ACCESS, "read") && event.get(field::OT_EXCEPTION).is_none();
         // A read without an answer is its own case: it must not be counted among those that were answered.
         let answered = is(field::OT_DIRECTION, "both");
         if !read || !answered {
             let class = if event.get(field::OT_IS_WRITE) == Some(&Value::Bool(true)) { Class::Critical } else { Class::Normal };
-            out.event(class, event);
+            out.asked(by, class, event);
             return;
         }
         match self.polls.get_mut(&poll) {
@@ -238,14 +240,14 @@ impl Modbus {
             Some(counted) => {
                 event.body.set(field::COUNT, counted.more + 1);
                 (counted.told, counted.more) = (event.time, 0);
-                out.event(Class::Bulk, event);
+                out.asked(by, Class::Bulk, event);
             }
             None => {
                 if self.polls.len() < POLLS_MAX {
                     self.polls.insert(poll, Counted { told: event.time, more: 0, last: event.clone() });
                 }
                 event.body.set(field::COUNT, 1);
-                out.event(Class::Bulk, event);
+                out.asked(by, Class::Bulk, event);
             }
         }
     }
@@ -510,6 +512,7 @@ mod tests {
         let said = talk(Carrier::Tcp, 300, &[(Side::Originator, READ_ANSWER), (Side::Responder, READ), (Side::Originator, READ_ANSWER)]);
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].starts_with("anomaly modbus_answer_unasked") && said[1].contains("ot.direction=both"), "{said:?}");
+        assert!(said[1].ends_with("by=responder"), "{said:?}");
     }
 
     #[test]

@@ -279,7 +279,6 @@ impl S7 {
         self.wait(Pending { reference, function: u16::from(function), from: side, time, key, event }, out);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what an answer is made of")]
     fn answer(&mut self, side: Side, reference: u16, error: u16, parameters: &[u8], data: &[u8], time: Timestamp, out: &mut dyn Emit) {
         let function = parameters.first().copied();
         let asked = |p: &Pending| p.from != side && p.reference == reference && function.is_none_or(|f| p.function == u16::from(f));

@@ -52,7 +52,7 @@ impl Items {
         let block = u16::from_be_bytes([d0, d1]);
         let bits = u32::from_be_bytes([0, a0, a1, a2]);
         // Timers and counters are numbered, the rest is addressed by the bit.
-        let numbered = matches!(area, 0x1c | 0x1d | 0x1e | 0x1f);
+        let numbered = matches!(area, 0x1c..=0x1f);
         let (byte, bit) = if numbered { (bits, 0) } else { (bits / 8, bits % 8) };
         let letter = match size {
             1 => 'X',
