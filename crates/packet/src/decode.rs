@@ -129,6 +129,8 @@ impl TcpFlags {
     }
 }
 
+const ETHER_IPV4: u16 = 0x0800;
+const ETHER_IPV6: u16 = 0x86dd;
 const ETHER_ARP: u16 = 0x0806;
 const ETHER_MPLS: u16 = 0x8847;
 const ETHER_MPLS_MULTICAST: u16 = 0x8848;
@@ -249,6 +251,8 @@ fn packet<'a>(sliced: &LaxSlicedPacket<'a>, frame: &Frame<'a>, out: &mut Decoded
                 },
                 ETHER_ARP => out.anomalies.add(Anomaly::ArpMalformed),
                 0x8100 | 0x88a8 | 0x9100 => out.anomalies.add(Anomaly::VlanDeep),
+                // Of these too little is there to be read.
+                ETHER_IPV4 | ETHER_IPV6 => {}
                 other => out.body = Body::Other { ether_type: other, payload: payload.payload },
             }
         }
@@ -458,6 +462,15 @@ mod tests {
             let Body::Ip(Ip { transport: Transport::Udp(udp), .. }) = d.body else { panic!("{link:?} {d:?}") };
             assert_eq!((udp.src_port, udp.payload), (1, &b"x"[..]), "{link:?}");
         }
+    }
+
+    #[test]
+    fn what_is_neither_ip_nor_arp_is_handed_on_behind_its_tags() {
+        let mac: &[u8] = &[1; 12];
+        let bytes = [mac, &[0x81, 0x00, 0x80, 0x01, 0x88, 0xb8], b"goose"].concat();
+        let d = decode(&frame(&bytes));
+        assert!(matches!(d.body, Body::Other { ether_type: 0x88b8, payload: b"goose" }), "{d:?}");
+        assert_eq!((d.vlan, d.src_mac), (Some(1), Some([1; 6])));
     }
 
     #[test]
