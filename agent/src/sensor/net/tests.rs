@@ -196,3 +196,44 @@ fn every_field_that_events_carry_is_declared() {
         }
     }
 }
+
+#[test]
+fn who_commands_is_the_source_of_an_event_whichever_side_was_heard_first() {
+    // A station on an odd port is heard first, in the middle of a connection: it reports a value, then it is told to reset.
+    let (station, master) = ("10.0.0.2:40001", "10.0.0.1:40000");
+    let value = b"\x68\x12\0\0\0\0\x0d\x01\x03\0\x01\0\x01\0\0\0\0\x80\x3f\0";
+    let reset = b"\x68\x0e\0\0\x02\0\x69\x01\x06\0\x01\0\0\0\0\x01";
+    let mut b = Bench::new(PipelineConfig { local: vec!["10.0.0.1".parse().unwrap()], ..PipelineConfig::default() });
+    b.frame(0, &tcp(station, master, 100, 500, 0x18, value));
+    b.frame(1, &tcp(master, station, 500, 100 + value.len() as u32, 0x18, reset));
+    let said: Vec<String> = b
+        .seen
+        .iter()
+        .filter(|(_, e)| e.source.category.as_deref() == Some("ot"))
+        .map(|(c, e)| {
+            let parts = [field::SRC_IP, field::SRC_PORT, field::DST_IP, field::DIRECTION_ID, field::OT_FUNCTION_NAME]
+                .map(|f| e.text(f).into_owned());
+            format!("{} {}", c.name(), parts.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        said,
+        ["bulk 10.0.0.1 40000 10.0.0.2 2 measured_float", "critical 10.0.0.1 40000 10.0.0.2 2 reset_process"],
+        "{:?}",
+        b.services()
+    );
+}
+
+#[test]
+fn goose_is_told_with_its_card_and_switched_off_by_name() {
+    let message = b"\x00\x01\x00\x1d\0\0\0\0\x61\x13\x80\x05LD/GB\x81\x01\x05\x85\x01\x04\x86\x01\x05\x89\x01\x00";
+    let frame = [&[1, 0x0c, 0xcd, 1, 0, 1, 0, 0x16, 0x35, 6, 0xc9, 0xa5, 0x88, 0xb8][..], message].concat();
+    for (link, told) in [(true, 2), (false, 0)] {
+        let mut b = Bench::new(PipelineConfig { link, ..PipelineConfig::default() });
+        b.frame(0, &frame);
+        b.frame(1, &frame);
+        b.flush();
+        assert_eq!(b.seen.len(), told, "{:?}", b.services());
+        assert!(b.seen.iter().all(|(_, e)| e.text(field::SRC_MAC) == "00:16:35:06:c9:a5" && e.text(field::OT_OBJECTS) == "LD/GB"));
+    }
+}
