@@ -28,7 +28,7 @@ pub struct Blocks {
 impl Blocks {
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Endless> {
         if self.rest.len().saturating_add(bytes.len()) > BLOCK_BYTES_MAX {
-            // Whole blocks may be among them; they are to be taken out with `next` before more is pushed.
+            // Whole blocks may be among them; they are to be taken out with `take` before more is pushed.
             return Err(Endless);
         }
         self.rest.extend_from_slice(bytes);
@@ -36,7 +36,7 @@ impl Blocks {
     }
 
     /// The next whole block, if there is one. Comments alone give an empty one.
-    pub fn next(&mut self) -> Option<Told> {
+    pub fn take(&mut self) -> Option<Told> {
         let from = self.looked.saturating_sub(1);
         let Some(end) = self.rest.get(from..).and_then(|rest| rest.windows(2).position(|w| w == b"\n\n")) else {
             self.looked = self.rest.len();
@@ -64,7 +64,7 @@ mod tests {
             let (mut blocks, mut all) = (Blocks::default(), Vec::new());
             for part in text.as_bytes().chunks(size) {
                 blocks.push(part).unwrap();
-                all.extend(std::iter::from_fn(|| blocks.next()));
+                all.extend(std::iter::from_fn(|| blocks.take()));
             }
             all
         };
@@ -81,6 +81,6 @@ mod tests {
         let mut blocks = Blocks::default();
         let part = vec![b'x'; BLOCK_BYTES_MAX / 2];
         assert_eq!((blocks.push(&part), blocks.push(&part), blocks.push(b"x")), (Ok(()), Ok(()), Err(Endless)));
-        assert_eq!(blocks.next(), None);
+        assert_eq!(blocks.take(), None);
     }
 }

@@ -66,7 +66,7 @@ async fn listen(client: &Client, printer: &Printer, query: &str, position: &mut 
         if let Ok(data) = frame.map_err(|_| cut("was cut"))?.into_data() {
             blocks.push(&data).map_err(|_| cut("sends an event without an end; is this a Vedette collector?"))?;
         }
-        while let Some(told) = blocks.next() {
+        while let Some(told) = blocks.take() {
             if !told.id.is_empty() {
                 *position = told.id;
             }

@@ -598,8 +598,8 @@ async fn errors_are_pages_in_the_readers_language_with_the_way_out() {
         house.send(request.body(Body::empty()).unwrap())
     };
     let viewer = || Some(house.token(Role::Viewer, None));
-    let cases: [(&str, Option<String>, u16, [&str; 2], [&str; 2]); 5] = [
-        ("/nowhere", None, 404, ["no such thing", "Check the address"], ["不存在", "请核对地址"]),
+    let cases = [
+        ("/nowhere", None, 404_u16, ["no such thing", "Check the address"], ["不存在", "请核对地址"]),
         ("/alerts/A0000000000000000", None, 404, ["no such thing", "Check the address"], ["不存在", "请核对地址"]),
         ("/enrol", viewer(), 403, ["your role does not allow this", "Ask an administrator"], ["您的角色无权", "请联系管理员"]),
         ("/?cursor=nonsense", None, 200, ["not one this server gave", "Clear"], ["游标无效", "清除"]),
