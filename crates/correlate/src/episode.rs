@@ -43,7 +43,13 @@ pub(crate) type TagCounts = [u8; SAMPLE as usize + 1];
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tags {
     Few([u32; TAGS_FEW], u8),
-    Many(Vec<u32>),
+    Many(Box<ManyTags>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ManyTags {
+    counts: TagCounts,
+    list: Vec<u32>,
 }
 
 const TAGS_FEW: usize = 7;
@@ -52,29 +58,46 @@ impl Tags {
     pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
             Self::Few(few, count) => few.get(..usize::from(*count)).unwrap_or_default(),
-            Self::Many(many) => many,
+            Self::Many(many) => &many.list,
         }
     }
-    fn push(&mut self, tag: u32) {
+
+    /// Whether there is room for another one of a kind.
+    fn wants(&self, kind: u32) -> bool {
+        match self {
+            Self::Few(..) => true,
+            Self::Many(many) => many.counts.get(kind as usize).is_some_and(|c| usize::from(*c) < PARTIES_MAX),
+        }
+    }
+
+    /// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
+    fn keep(&mut self, tag: u32) {
+        if !self.wants(tag_kind(tag)) || self.as_slice().contains(&tag) {
+            return;
+        }
         match self {
             Self::Few(few, count) => match few.get_mut(usize::from(*count)) {
                 Some(place) => {
                     *place = tag;
                     *count += 1;
                 }
-                None => *self = Self::Many(few.iter().copied().chain([tag]).collect()),
+                None => {
+                    let mut many = ManyTags { counts: [0; SAMPLE as usize + 1], list: Vec::with_capacity(2 * TAGS_FEW) };
+                    few.iter().chain([&tag]).for_each(|t| many.push(*t));
+                    *self = Self::Many(Box::new(many));
+                }
             },
             Self::Many(many) => many.push(tag),
         }
     }
 }
 
-/// `keep_tag` with the counts at hand.
-fn keep_counted(tags: &mut Tags, counts: &mut TagCounts, tag: u32) {
-    let Some(count) = counts.get_mut(tag_kind(tag) as usize).filter(|c| usize::from(**c) < PARTIES_MAX) else { return };
-    if !tags.as_slice().contains(&tag) {
-        tags.push(tag);
-        *count += 1;
+impl ManyTags {
+    fn push(&mut self, tag: u32) {
+        if let Some(count) = self.counts.get_mut(tag_kind(tag) as usize) {
+            *count = count.saturating_add(1);
+            self.list.push(tag);
+        }
     }
 }
 
@@ -207,7 +230,6 @@ pub(crate) struct Episode {
     /// How far the furthest clock was ahead, in seconds; 0 where none was.
     pub ahead_s: u32,
     pub tags: Tags,
-    counts: TagCounts,
     more: Option<Box<More>>,
 }
 
@@ -240,7 +262,6 @@ impl Episode {
             reached: false,
             ahead_s: 0,
             tags: Tags::Few([0; TAGS_FEW], 0),
-            counts: [0; SAMPLE as usize + 1],
             more: None,
         }
     }
@@ -266,15 +287,15 @@ impl Episode {
             self.total = self.total.saturating_add(1);
             self.weight = self.weight.saturating_add(seen.weight);
             self.ahead_s = self.ahead_s.max(u32::try_from(seen.back / event::SECOND_NS).unwrap_or(u32::MAX));
-            seen.tags.iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
+            seen.tags.iter().for_each(|t| self.tags.keep(*t));
         }
     }
 
     pub(crate) fn wants_samples(&self) -> bool {
-        usize::from(self.counts[SAMPLE as usize]) < PARTIES_MAX
+        self.tags.wants(SAMPLE)
     }
     pub(crate) fn keep_sample(&mut self, name: u32) {
-        keep_counted(&mut self.tags, &mut self.counts, tag(SAMPLE, name));
+        self.tags.keep(tag(SAMPLE, name));
     }
 
     /// An entry is let go: it may be among the earliest.
@@ -282,6 +303,9 @@ impl Episode {
         let order = |e: &(i64, u32, u64)| (e.0, lanes.id(e.1, e.2));
         let entry = (gone.time, gone.lane, gone.seq);
         let oldest = &mut self.more().oldest;
+        if oldest.len() >= OLDEST_MAX && oldest.last().is_some_and(|last| last.0 < gone.time) {
+            return;
+        }
         let at = oldest.partition_point(|e| order(e) < order(&entry));
         if at < OLDEST_MAX && oldest.get(at) != Some(&entry) {
             oldest.insert(at, entry);
@@ -304,7 +328,7 @@ impl Episode {
         }
         self.reached |= other.reached;
         self.ahead_s = self.ahead_s.max(other.ahead_s);
-        other.tags.as_slice().iter().for_each(|t| keep_counted(&mut self.tags, &mut self.counts, *t));
+        other.tags.as_slice().iter().for_each(|t| self.tags.keep(*t));
         if let Some(theirs) = other.told() {
             let ours = self.told();
             self.more().told = Some(ours.map_or(theirs, |ours| Told {
@@ -374,7 +398,7 @@ impl Episode {
         e.reached = r.u8()? != 0;
         e.ahead_s = r.u32()?;
         for tag in crate::kind::load_tags(r)? {
-            keep_counted(&mut e.tags, &mut e.counts, tag);
+            e.tags.keep(tag);
         }
         if r.u8()? != 0 {
             let mut more = More::default();

@@ -15,7 +15,10 @@ const SMALL: usize = 8;
 /// Window ends that are measured after a late entry, where a window must be measured from its beginning each time.
 const RESCANS_MAX: usize = 16;
 const EPISODES_MAX: usize = 8;
+const _: () = assert!(size_of::<Option<Group>>() == 192, "a group has outgrown its three lines");
 
+/// Three lines of the processor's cache, and never a fourth.
+#[repr(align(64))]
 pub(crate) struct Group {
     pub spec: u32,
     /// Lane whose event opened it: who pays for it when there is no room.
@@ -65,6 +68,22 @@ pub(crate) struct Gate {
 }
 
 impl Group {
+    pub(crate) fn empty(spec: u32, key: [u32; KEY_PARTS], serial: u64) -> Self {
+        Self {
+            spec,
+            owner: 0,
+            serial,
+            key,
+            due: i64::MIN,
+            arrival: i64::MIN,
+            ring: Ring::default(),
+            episodes: Episodes::default(),
+            importance: 0,
+            crowded: 0,
+            more: None,
+        }
+    }
+
     /// The episode a new entry belongs to; it may make two into one. Past `EPISODES_MAX` the oldest is forgotten untold.
     pub(crate) fn episode_for(&mut self, time: i64, timespan: i64, lanes: &Lanes) -> usize {
         let near = |e: &Episode| time >= e.first.saturating_sub(timespan) && time <= e.last.saturating_add(timespan);
@@ -112,7 +131,7 @@ impl Group {
                 let mut tally = spec.kind.tally(&spec.rule);
                 tally.clear(&more.folded);
                 let from = self.ring.lower(newest.saturating_sub(timespan));
-                self.ring.entries.range(from..).for_each(|e| tally.enter(e));
+                self.ring.entries.iter().skip(from).for_each(|e| tally.enter(e));
                 none.insert(Running { tally, held: self.ring.len() - from, next: self.ring.len() })
             }
         };
@@ -129,8 +148,16 @@ impl Group {
         let until = changed.saturating_add(timespan);
         let mut from = self.ring.lower(changed.saturating_sub(timespan));
         let mut at = from;
+        let folded: &[Step] = self.more.as_ref().map_or(&[], |m| &m.folded);
+        if place.at + 1 == entries.len()
+            && folded.is_empty()
+            && let Some(measured) = spec.kind.few(entries.between(from, entries.len()))
+        {
+            notes.clear();
+            return Some(measured);
+        }
         let tally = &mut spec.scratch;
-        tally.clear(self.more.as_ref().map_or(&[], |m| &m.folded));
+        tally.clear(folded);
         let mut best = None;
         while let Some(time) = entries.get(at).map(|e| e.time).filter(|t| *t <= until) {
             while let Some(entry) = entries.get(at).filter(|e| e.time == time) {
@@ -171,7 +198,7 @@ impl Group {
             let Some(time) = end.checked_sub(1).and_then(|n| entries.get(n)).map(|e| e.time) else { continue };
             let tally = &mut spec.scratch;
             tally.clear(&[]);
-            entries.range(self.ring.lower(time.saturating_sub(timespan))..end).for_each(|e| tally.enter(e));
+            entries.between(self.ring.lower(time.saturating_sub(timespan)), end).iter().for_each(|e| tally.enter(e));
             if let Some(measured) = tally.measure()
                 && best.is_none_or(|b| measured > b)
             {
@@ -195,7 +222,7 @@ impl Group {
                 let settled = more.settled.unwrap_or(i64::MIN);
                 let next = if more.settled.is_some() { self.ring.upper(settled) } else { 0 };
                 let from = self.ring.lower(settled.saturating_sub(timespan)).min(next);
-                self.ring.entries.range(from..next).for_each(|e| tally.enter(e));
+                self.ring.entries.between(from, next).iter().for_each(|e| tally.enter(e));
                 none.insert(Running { tally, held: next - from, next })
             }
         };
@@ -234,7 +261,7 @@ impl Group {
         let timespan = spec.rule.timespan_ns;
         let late = lateness.saturating_add(LAG_NS).saturating_add(IDLE_NS);
         let surely_held = self.ring.newest().saturating_sub(timespan);
-        while let Some(front) = self.ring.entries.front().filter(|f| f.time < surely_held) {
+        while let Some(front) = self.ring.entries.first().filter(|f| f.time < surely_held) {
             let of = self.episodes.iter().find(|e| e.first <= front.time && front.time <= e.last);
             if of.is_some_and(|e| front.time >= e.last.saturating_sub(timespan).saturating_sub(late)) {
                 break;
@@ -300,23 +327,23 @@ impl Group {
     fn add_up(&mut self, lanes: &Lanes) {
         self.forget_running();
         let half = self.ring.len() / 2;
-        let mut kept = VecDeque::with_capacity(self.ring.len());
+        let mut kept = Vec::with_capacity(self.ring.len());
         let mut old: Option<crate::ring::Entry> = None;
-        for (n, entry) in std::mem::take(&mut self.ring.entries).into_iter().enumerate() {
+        for (n, entry) in self.ring.entries.take().into_iter().enumerate() {
             match old.take() {
                 Some(older) if n < half => {
                     if let Some(episode) = self.episodes.iter_mut().find(|e| e.first <= older.time && older.time <= e.last) {
                         episode.keep_oldest(&older, lanes);
                     }
-                    kept.push_back(crate::kind::added(&older, &entry));
+                    kept.push(crate::kind::added(&older, &entry));
                 }
                 Some(older) => kept.extend([older, entry]),
                 None if n < half => old = Some(entry),
-                None => kept.push_back(entry),
+                None => kept.push(entry),
             }
         }
         kept.extend(old);
-        self.ring.entries = kept;
+        self.ring.entries = kept.into();
     }
 }
 

@@ -23,10 +23,12 @@
 //!   `stages` measure their window of at most 256 edges anew.
 //! * **Bounded**: groups, bytes, entries a group, episodes a group, parties a finding. Who goes at a limit is in `room`.
 
+mod ahead;
 mod bytes;
 mod clock;
 mod episode;
 mod group;
+mod held;
 mod kind;
 mod names;
 mod ring;

@@ -21,8 +21,6 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 struct Slot {
     value: Value,
-    /// Next slot with the same hash.
-    next: u32,
     marked: bool,
 }
 
@@ -31,7 +29,8 @@ struct Slot {
 pub(crate) struct Names {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    heads: AHashMap<u64, u32>,
+    /// Hash and number, open addressing, at most three quarters full; nothing leaves it but by a sweep.
+    table: Vec<(u32, u32)>,
     hasher: RandomState,
     held_after_sweep: usize,
 }
@@ -112,16 +111,16 @@ impl Names {
     }
 
     fn put(&mut self, form: Form<'_>) -> Option<u32> {
-        let hash = form.hash(&self.hasher);
-        let head = self.heads.get(&hash).copied().unwrap_or(NONE);
-        let mut at = head;
-        while let Some(slot) = self.slots.get(at as usize) {
-            if form.is(&slot.value) {
-                return Some(at);
+        let hash = (form.hash(&self.hasher) >> 32) as u32;
+        let mask = self.table.len().wrapping_sub(1);
+        let mut place = hash as usize & mask;
+        while let Some((known, at)) = self.table.get(place).filter(|(_, at)| *at != NONE) {
+            if *known == hash && self.slots.get(*at as usize).is_some_and(|slot| form.is(&slot.value)) {
+                return Some(*at);
             }
-            at = slot.next;
+            place = (place + 1) & mask;
         }
-        let slot = Slot { value: form.own(), next: head, marked: false };
+        let slot = Slot { value: form.own(), marked: false };
         let at = match self.free.pop() {
             Some(at) => {
                 *self.slots.get_mut(at as usize)? = slot;
@@ -133,8 +132,25 @@ impl Names {
             }
             None => return None,
         };
-        self.heads.insert(hash, at);
+        if (self.len() + 1) * 4 > self.table.len() * 3 {
+            let old = std::mem::take(&mut self.table);
+            self.table = vec![(0, NONE); (old.len() * 2).max(64)];
+            old.into_iter().filter(|(_, at)| *at != NONE).for_each(|(hash, at)| self.enter(hash, at));
+        }
+        self.enter(hash, at);
         Some(at)
+    }
+
+    fn enter(&mut self, hash: u32, at: u32) {
+        let mask = self.table.len().wrapping_sub(1);
+        let mut place = hash as usize & mask;
+        while let Some(free) = self.table.get_mut(place) {
+            if free.1 == NONE {
+                *free = (hash, at);
+                return;
+            }
+            place = (place + 1) & mask;
+        }
     }
 
     pub(crate) fn get(&self, number: u32) -> &Value {
@@ -155,19 +171,20 @@ impl Names {
     }
     /// Lets go of what was not marked since the last sweep.
     pub(crate) fn sweep(&mut self) {
-        self.heads.clear();
         self.free.clear();
-        for at in (0..self.slots.len()).rev() {
-            let Some(slot) = self.slots.get_mut(at) else { continue };
+        let mut kept = Vec::new();
+        for (slot, at) in self.slots.iter_mut().zip(0u32..) {
             if !std::mem::take(&mut slot.marked) {
                 slot.value = Value::Null;
-                slot.next = NONE;
-                self.free.push(at as u32);
+                self.free.push(at);
             } else if let Some(form) = Form::of(&slot.value) {
                 let form = if let Value::Text(t) = &slot.value { Form::Text(t) } else { form };
-                slot.next = self.heads.insert(form.hash(&self.hasher), at as u32).unwrap_or(NONE);
+                kept.push(((form.hash(&self.hasher) >> 32) as u32, at));
             }
         }
+        self.free.reverse();
+        self.table = vec![(0, NONE); (kept.len() * 2 + 64).next_power_of_two()];
+        kept.into_iter().for_each(|(hash, at)| self.enter(hash, at));
         self.held_after_sweep = self.len();
     }
 
@@ -179,7 +196,7 @@ impl Names {
         let mut names = Self::default();
         for _ in 0..r.len()? {
             let value = r.value()?;
-            names.slots.push(Slot { marked: !matches!(value, Value::Null), value, next: NONE });
+            names.slots.push(Slot { marked: !matches!(value, Value::Null), value });
         }
         names.sweep();
         Ok(names)

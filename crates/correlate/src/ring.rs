@@ -1,7 +1,5 @@
 //! Entries of one group in order of their own time. Late ones are put where they belong; duplicates are refused.
 
-use std::collections::VecDeque;
-
 use crate::names::Lanes;
 
 /// One finding that counts, in 32 bytes: agent, epoch and class are a lane.
@@ -18,7 +16,102 @@ pub(crate) struct Entry {
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Ring {
-    pub entries: VecDeque<Entry>,
+    pub entries: Entries,
+}
+
+/// Entries one after another in memory; a single one lies in place, because most groups never see a second. Those that have left at
+/// the front are passed over, and their room is used again once they are as many as those that stay.
+#[derive(Debug, Clone)]
+pub(crate) enum Entries {
+    One(Entry),
+    Many { list: Vec<Entry>, from: usize },
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self::from(Vec::new())
+    }
+}
+
+impl From<Vec<Entry>> for Entries {
+    fn from(list: Vec<Entry>) -> Self {
+        Self::Many { list, from: 0 }
+    }
+}
+
+impl std::ops::Deref for Entries {
+    type Target = [Entry];
+    fn deref(&self) -> &[Entry] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many { list, from } => list.get(*from..).unwrap_or_default(),
+        }
+    }
+}
+
+impl Entries {
+    /// Those between two places, as far as they are there.
+    pub(crate) fn between(&self, from: usize, to: usize) -> &[Entry] {
+        self.get(from.min(to)..to.min(self.len())).unwrap_or_default()
+    }
+
+    pub(crate) fn insert(&mut self, at: usize, entry: Entry) {
+        match self {
+            Self::One(one) => {
+                let mut list = Vec::with_capacity(4);
+                list.push(*one);
+                list.insert(at.min(1), entry);
+                *self = Self::from(list);
+            }
+            Self::Many { list, .. } if list.capacity() == 0 => *self = Self::One(entry),
+            Self::Many { list, from } => {
+                if list.len() == list.capacity() {
+                    if *from * 2 >= list.len() {
+                        list.drain(..std::mem::take(from));
+                    } else {
+                        list.reserve_exact(list.len() / 2 + 2);
+                    }
+                }
+                list.insert((*from + at).min(list.len()), entry);
+            }
+        }
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Entry> {
+        let gone = *self.first()?;
+        match self {
+            Self::One(_) => *self = Self::default(),
+            Self::Many { from, .. } => *from += 1,
+        }
+        Some(gone)
+    }
+
+    /// Takes out those between two places.
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+        if from == 0 && to >= self.len() {
+            *self = Self::default();
+        } else if let Self::Many { list, from: gone } = self {
+            let end = (*gone + to).min(list.len());
+            list.drain((*gone + from).min(end)..end);
+        }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
+        let mut list = self.take();
+        list.retain(keep);
+        *self = Self::from(list);
+    }
+
+    /// All of them, leaving none.
+    pub(crate) fn take(&mut self) -> Vec<Entry> {
+        match std::mem::take(self) {
+            Self::One(one) => vec![one],
+            Self::Many { mut list, from } => {
+                list.drain(..from);
+                list
+            }
+        }
+    }
 }
 
 /// Where an entry came to lie.
@@ -34,7 +127,7 @@ impl Ring {
         self.entries.len()
     }
     pub(crate) fn newest(&self) -> i64 {
-        self.entries.back().map_or(i64::MIN, |e| e.time)
+        self.entries.last().map_or(i64::MIN, |e| e.time)
     }
     /// First place whose time is at least `time`.
     pub(crate) fn lower(&self, time: i64) -> usize {
@@ -56,10 +149,6 @@ impl Ring {
             if self.entries.get(at) == Some(&entry) {
                 return None;
             }
-        }
-        if self.entries.capacity() == 0 {
-            // Most groups never see a second entry.
-            self.entries.reserve_exact(1);
         }
         self.entries.insert(at, entry);
         Some(Place { at, late: entry.time < newest })
@@ -87,5 +176,47 @@ impl Ring {
             }
             keep
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    fn entry(time: i64) -> Entry {
+        Entry { time, seq: 0, value: 0, lane: 0, mark: 0 }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn entries_are_what_a_plain_list_would_be(steps in proptest::collection::vec((0u8..6, 0usize..40, 0usize..40), 0..200)) {
+            let (mut ours, mut plain) = (Entries::default(), VecDeque::new());
+            for (n, (what, a, b)) in steps.into_iter().enumerate() {
+                match what {
+                    0..=2 => {
+                        let at = a.min(plain.len());
+                        ours.insert(at, entry(n as i64));
+                        plain.insert(at, entry(n as i64));
+                    }
+                    3 => proptest::prop_assert_eq!(ours.pop_front(), plain.pop_front()),
+                    4 => {
+                        let (from, to) = (a.min(b).min(plain.len()), a.max(b).min(plain.len()));
+                        ours.cut(from, to);
+                        plain.drain(from..to);
+                    }
+                    _ => {
+                        ours.retain(|e| e.time % 3 != 0);
+                        plain.retain(|e| e.time % 3 != 0);
+                    }
+                }
+                proptest::prop_assert_eq!(&*ours, &*plain.make_contiguous());
+                let (from, to) = (a.min(b).min(plain.len()), a.max(b));
+                let between: Vec<Entry> = plain.range(from..to.min(plain.len())).copied().collect();
+                proptest::prop_assert_eq!(ours.between(from, to), &*between);
+            }
+            proptest::prop_assert_eq!(ours.take(), Vec::from(plain));
+        }
     }
 }

@@ -30,34 +30,21 @@ impl Windows {
         groups * GROUP_BYTES + entries * ENTRY_BYTES + self.names.len() * NAME_BYTES + self.weighed
     }
 
-    pub(crate) fn place(&mut self, group: Box<Group>) -> u32 {
-        let (key, due, serial) = ((group.spec, group.key), group.due, group.serial);
+    pub(crate) fn place(&mut self, group: Group) -> u32 {
+        let (due, serial) = (group.due, group.serial);
         *self.owners.entry(self.lanes.agent(group.owner)).or_insert(0) += 1;
-        let at = match self.free.pop() {
-            Some(at) => {
-                if let Some(slot) = self.groups.get_mut(at as usize) {
-                    *slot = Some(group);
-                }
-                at
-            }
-            None => {
-                self.groups.push(Some(group));
-                self.groups.len() as u32 - 1
-            }
-        };
+        let at = self.groups.insert(group);
         self.due.entry(due).or_default().push((at, serial));
-        self.index.insert(key, at);
         at
     }
 
     pub(crate) fn remove(&mut self, at: u32) {
-        let Some(group) = self.groups.get_mut(at as usize).and_then(Option::take) else { return };
+        let Some(group) = self.groups.remove(at) else { return };
         self.entries = self.entries.saturating_sub(group.ring.len());
         if let Some(more) = &group.more {
             self.entries = self.entries.saturating_sub(more.pending.len());
             self.weighed = self.weighed.saturating_sub(more.bytes);
         }
-        self.index.remove(&(group.spec, group.key));
         let agent = self.lanes.agent(group.owner);
         if let Some(count) = self.owners.get_mut(&agent) {
             *count = count.saturating_sub(1);
@@ -65,15 +52,13 @@ impl Windows {
                 self.owners.remove(&agent);
             }
         }
-        self.free.push(at);
         self.stale += 1;
     }
 
     pub(crate) fn clear(&mut self) {
+        self.ahead.clear();
         self.groups.clear();
-        self.free.clear();
         self.due.clear();
-        self.index.clear();
         self.owners.clear();
         self.entries = 0;
         self.weighed = 0;
@@ -124,7 +109,7 @@ impl Windows {
         if self.stale > self.held().0 / 2 {
             let groups = &self.groups;
             self.due.retain(|_, list| {
-                list.retain(|(at, serial)| groups.get(*at as usize).and_then(Option::as_ref).is_some_and(|g| g.serial == *serial));
+                list.retain(|(at, serial)| groups.get(*at).is_some_and(|g| g.serial == *serial));
                 list.shrink_to_fit();
                 !list.is_empty()
             });
@@ -134,12 +119,10 @@ impl Windows {
 
     fn rank(&self, of: &dyn Fn(&Group) -> bool) -> impl Iterator<Item = (u32, i64, u64, u32)> {
         let mut all = Vec::new();
-        for (at, group) in self.groups.iter().enumerate() {
-            if let Some(group) = group.as_deref().filter(|g| of(g))
-                && let Some(spec) = self.specs.get(group.spec as usize)
-            {
+        for (at, group) in self.groups.iter().filter(|(_, g)| of(g)) {
+            if let Some(spec) = self.specs.get(group.spec as usize) {
                 let last = group.episodes.iter().map(|e| e.last).max().unwrap_or(group.arrival);
-                all.push((suspicion(spec, group), last, group.serial, at as u32));
+                all.push((suspicion(spec, group), last, group.serial, at));
             }
         }
         all.into_iter()
@@ -147,8 +130,10 @@ impl Windows {
 
     /// Finds names and lanes that nothing refers to any more.
     pub(crate) fn sweep(&mut self) {
+        // Names are given again: what was gathered under them is void.
+        self.ahead.clear();
         let mut used: AHashMap<u32, ()> = AHashMap::new();
-        for group in self.groups.iter().flatten() {
+        for (_, group) in self.groups.iter() {
             let Some(spec) = self.specs.get(group.spec as usize) else { continue };
             let names = &mut self.names;
             group.key.iter().filter(|n| **n != NO_NAME).for_each(|n| names.mark(*n));

@@ -129,7 +129,7 @@ impl Spec {
         let samples: Vec<u32> = named(episode.tags.as_slice(), SAMPLE).collect();
         let facts = self.tell_facts(&group.key, &samples, episode.tags.as_slice(), episode.peak, names);
         let (from, to) = (group.ring.lower(episode.first), group.ring.upper(episode.last));
-        let evidence = episode.evidence(group.ring.entries.range(from..to), lanes);
+        let evidence = episode.evidence(group.ring.entries.between(from, to).iter(), lanes);
         let time = event.as_ref().map_or(episode.last, |e| e.time.ns().min(episode.last));
         let finding = Finding {
             rule: Arc::clone(&self.meta),

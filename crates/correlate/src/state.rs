@@ -35,7 +35,7 @@ impl Windows {
         self.names.save(&mut w);
         self.lanes.save(&mut w);
         let mut by_spec: Vec<Vec<&Group>> = vec![Vec::new(); self.specs.len()];
-        for group in self.groups.iter().flatten() {
+        for (_, group) in self.groups.iter() {
             if let Some(list) = by_spec.get_mut(group.spec as usize) {
                 list.push(group);
             }
@@ -106,7 +106,7 @@ impl Windows {
                     self.weighed += more.bytes;
                 }
             }
-            self.place(Box::new(group));
+            self.place(group);
         }
         Ok(left_out)
     }
@@ -188,7 +188,8 @@ fn read_group(r: &mut Reader<'_>, spec_at: usize, spec: &Spec) -> Result<Group, 
     let (due, arrival, importance, crowded) = (r.i64()?, r.i64()?, r.u8()?, r.u32()?);
     let mut ring = Ring::default();
     for _ in 0..r.len()? {
-        ring.entries.push_back(read_entry(r)?);
+        let at = ring.len();
+        ring.entries.insert(at, read_entry(r)?);
     }
     let mut episodes = Episodes::default();
     for _ in 0..r.len()? {

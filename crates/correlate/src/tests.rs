@@ -283,6 +283,33 @@ proptest! {
     }
 
     #[test]
+    fn looking_ahead_changes_nothing(all in streams(), looks in proptest::collection::vec((0..60usize, 0..20usize), 0..12)) {
+        let arrival = in_order_of_arrival(&all);
+        for kind in KINDS {
+            let (rule, ..) = case(kind);
+            let whole = told_text(&feed(&mut windows(std::slice::from_ref(&rule)), &arrival));
+            let mut w = windows(std::slice::from_ref(&rule));
+            let coming: Vec<Finding> = arrival.iter().map(finding).collect();
+            let (mut told, mut now) = (Vec::new(), Timestamp::MIN);
+            for (n, one) in coming.iter().enumerate() {
+                // Now and then it is said what comes, and it is not always true.
+                for (_, from) in looks.iter().filter(|(at, _)| *at == n) {
+                    w.foresee(coming.iter().skip(n + from / 4).take(1 + from % 5));
+                }
+                let mut findings = vec![one.clone()];
+                now = now.max(one.time);
+                w.saw(one.event.as_ref().unwrap(), now);
+                w.correlate(now, &mut findings);
+                told.extend(findings.into_iter().filter(|f| f.span.is_some()));
+            }
+            let mut rest = Vec::new();
+            w.finish(now, &mut rest);
+            told.extend(rest);
+            prop_assert_eq!(told_text(&told), whole, "{}", kind);
+        }
+    }
+
+    #[test]
     fn saved_at_any_point_nothing_changes(all in streams(), cut in 0..60usize) {
         let arrival = in_order_of_arrival(&all);
         let cut = cut.min(arrival.len());

@@ -7,16 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use event::{AgentId, Event, EventId, Finding, RuleMeta, SECOND_NS, Timestamp, Value, field};
+use event::{AgentId, Event, EventId, Finding, Name, RuleMeta, SECOND_NS, Timestamp, Value, field};
 use rule::{Correlation, RuleError};
 
 use crate::REFRESH_S;
+use crate::ahead::Ahead;
 use crate::clock::Clock;
-use crate::episode::{Episodes, Seen};
+use crate::episode::{PARTIES, Seen};
 use crate::group::{Group, More};
+use crate::held::Groups;
 use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Samples, first_value};
 use crate::names::{Lanes, Names};
-use crate::ring::{Entry, Ring};
+use crate::ring::Entry;
 use crate::spec::{KEY_PARTS, Spec};
 
 /// How much is kept and how long one waits.
@@ -64,16 +66,12 @@ pub struct Counters {
     pub retold: u64,
 }
 
-pub(crate) type Key = (u32, [u32; KEY_PARTS]);
-
 /// All correlation rules and their state.
 pub struct Windows {
     pub(crate) specs: Vec<Spec>,
-    pub(crate) groups: Vec<Option<Box<Group>>>,
-    pub(crate) free: Vec<u32>,
-    pub(crate) index: AHashMap<Key, u32>,
+    pub(crate) groups: Groups,
     /// Rule id → rules that listen to it, with the slots it has there.
-    listeners: AHashMap<String, Arc<[(u32, u32)]>>,
+    pub(crate) listeners: AHashMap<String, Arc<[(u32, u32)]>>,
     /// When to look at a group again: second of event time → place and serial; never later than it could close.
     pub(crate) due: BTreeMap<i64, Vec<(u32, u64)>>,
     pub(crate) clock: Clock,
@@ -89,11 +87,14 @@ pub struct Windows {
     pub(crate) stale: usize,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
+    pub(crate) ahead: Ahead,
     seen: Seen,
     keys: Vec<[u32; KEY_PARTS]>,
     notes: Vec<u64>,
 }
 
+/// Groups that are fetched from memory together when they are due.
+const CLOSED_AT_ONCE: usize = 32;
 const LINGER_NS_MAX: i64 = 600 * SECOND_NS;
 
 impl Windows {
@@ -102,9 +103,7 @@ impl Windows {
     pub fn new(rules: &[Correlation], metas: &[Arc<RuleMeta>], limits: Limits) -> (Self, Vec<RuleError>) {
         let mut windows = Self {
             specs: Vec::new(),
-            groups: Vec::new(),
-            free: Vec::new(),
-            index: AHashMap::new(),
+            groups: Groups::default(),
             listeners: AHashMap::new(),
             due: BTreeMap::new(),
             clock: Clock::default(),
@@ -117,6 +116,7 @@ impl Windows {
             stale: 0,
             counters: Counters::default(),
             limits,
+            ahead: Ahead::default(),
             seen: Seen::default(),
             keys: Vec::new(),
             notes: Vec::new(),
@@ -161,6 +161,9 @@ impl Windows {
         }
         let mark = self.clock.mark(now.ns(), self.lateness_ns());
         self.close_due(mark, now.ns(), findings);
+        if self.ahead.is_empty() {
+            self.foresee(findings.iter());
+        }
         let mut at = 0;
         while at < findings.len() {
             self.take(at, now.ns(), findings);
@@ -173,8 +176,7 @@ impl Windows {
         let mut fed = findings.len();
         // A finding of one round opens groups that the next one closes; a chain is only so long.
         for _ in 0..=self.specs.len() {
-            let mut order: Vec<(u64, u32)> =
-                self.groups.iter().enumerate().filter_map(|(n, g)| Some((g.as_ref()?.serial, n as u32))).collect();
+            let mut order: Vec<(u64, u32)> = self.groups.iter().map(|(at, g)| (g.serial, at)).collect();
             order.sort_unstable();
             for (_, at) in order {
                 self.look(at, i64::MAX, i64::MAX, findings);
@@ -194,10 +196,19 @@ impl Windows {
     }
     /// Groups and entries held.
     pub fn held(&self) -> (usize, usize) {
-        (self.groups.len() - self.free.len(), self.entries)
+        (self.groups.len(), self.entries)
     }
     pub fn is_empty(&self) -> bool {
         self.specs.is_empty()
+    }
+    /// Every field that is read from an event, for who makes events only for us. Some twice.
+    pub fn reads(&self) -> impl Iterator<Item = Name> {
+        let keys = self.specs.iter().flat_map(|s| s.rule.group_by.iter().chain(&s.rule.fields));
+        let named = keys.flat_map(|k| k.names.iter().flatten().cloned());
+        // A parameter that is no field's name asks for a field that is not there.
+        let said = self.specs.iter().flat_map(|s| s.rule.parameters.values().map(|v| Name::from(v.as_str())));
+        let usual = [field::UNIT_ID, field::UNIT_NAME, field::UNIT_SECTOR, field::OBJECT_IMPORTANCE, field::CLOCK_SKEW_MS];
+        named.chain(said).chain(PARTIES.into_iter().chain(usual).map(Name::from))
     }
 
     pub(crate) fn ahead_ns(&self) -> i64 {
@@ -231,7 +242,9 @@ impl Windows {
         let (time, back) = Clock::right(finding.time.ns(), skew, now, self.ahead_ns());
         self.counters.clock_ahead += u64::from(back > 0);
         let id = event.map(|e| e.id).or_else(|| finding.evidence.last().map(|e| e.id)).unwrap_or(EventId::NONE);
-        self.seen.gather(finding, &mut self.names);
+        if !self.ahead.recall(finding, &mut self.seen) {
+            self.seen.gather(finding, &mut self.names);
+        }
         self.seen.time = time;
         self.seen.back = back;
         self.seen.lane = self.lanes.intern(id);
@@ -266,25 +279,13 @@ impl Windows {
 
     /// The group of a key, opened where there is none.
     fn group_of(&mut self, spec: u32, key: [u32; KEY_PARTS], due: i64) -> u32 {
-        if let Some(at) = self.index.get(&(spec, key)) {
-            return *at;
+        if let Some(at) = self.groups.find(spec, &key) {
+            return at;
         }
         self.make_room();
         self.serial = self.serial.saturating_add(1);
-        let group = Group {
-            spec,
-            owner: self.seen.lane,
-            serial: self.serial,
-            key,
-            due: second_after(due),
-            arrival: i64::MIN,
-            ring: Ring::default(),
-            episodes: Episodes::default(),
-            importance: 0,
-            crowded: 0,
-            more: None,
-        };
-        self.place(Box::new(group))
+        let group = Group { owner: self.seen.lane, due: second_after(due), ..Group::empty(spec, key, self.serial) };
+        self.place(group)
     }
 
     /// An entry for a window: put in its place, measured, told if that makes the difference.
@@ -295,7 +296,7 @@ impl Windows {
         let time = self.seen.time;
         let due = if settles { time } else { time.saturating_add(timespan) };
         let group_at = self.group_of(spec_at, key, due);
-        let (spec, group) = (self.specs.get_mut(spec_at as usize)?, self.groups.get_mut(group_at as usize)?.as_mut()?);
+        let (spec, group) = (self.specs.get_mut(spec_at as usize)?, self.groups.get_mut(group_at)?);
         group.arrival = group.arrival.max(now);
         group.importance = group.importance.max(self.seen.importance);
         let before = group.ring.len();
@@ -362,7 +363,7 @@ impl Windows {
     fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &Samples<'_>, now: i64) {
         let time = self.seen.time;
         let group_at = self.group_of(spec_at, key, time);
-        let (Some(spec), Some(Some(group))) = (self.specs.get_mut(spec_at as usize), self.groups.get_mut(group_at as usize)) else {
+        let (Some(spec), Some(group)) = (self.specs.get_mut(spec_at as usize), self.groups.get_mut(group_at)) else {
             return;
         };
         group.arrival = group.arrival.max(now);
@@ -414,10 +415,11 @@ impl Windows {
             let before = all.len();
             all.sort_unstable_by_key(|(_, serial)| *serial);
             let stands = |g: &Group, serial| g.serial == serial && g.due == second;
-            all.retain(|(at, serial)| self.groups.get(*at as usize).and_then(Option::as_ref).is_some_and(|g| stands(g, *serial)));
+            all.retain(|(at, serial)| self.groups.get(*at).is_some_and(|g| stands(g, *serial)));
             self.stale = self.stale.saturating_sub(before - all.len());
-            for (at, _) in all {
-                self.look(at, mark, now, findings);
+            for some in all.chunks(CLOSED_AT_ONCE) {
+                self.groups.touch_leaving(some.iter().map(|(at, _)| *at));
+                some.iter().for_each(|(at, _)| self.look(*at, mark, now, findings));
             }
         }
     }
@@ -426,7 +428,7 @@ impl Windows {
     /// if nothing is left. `mark` is how far event time has come. An event from a backlog is far behind the mark, so an episode
     /// also stays open for its timespan of arrival time: what was delayed gets as much patience as its window is long.
     pub(crate) fn look(&mut self, at: u32, mark: i64, now: i64, findings: &mut Vec<Finding>) {
-        let Some(Some(group)) = self.groups.get(at as usize) else { return };
+        let Some(group) = self.groups.get(at) else { return };
         let spec_at = group.spec as usize;
         let next = match self.specs.get(spec_at).map(|s| s.judged) {
             Some(Judged::Memory) => self.look_back(at, mark, findings),
@@ -437,7 +439,7 @@ impl Windows {
             None => None,
         };
         let Some(next) = next else { return self.remove(at) };
-        let Some(Some(group)) = self.groups.get_mut(at as usize) else { return };
+        let Some(group) = self.groups.get_mut(at) else { return };
         // Never at once again: at the earliest with the next second.
         let second = second_after(next).max(mark.div_euclid(SECOND_NS).saturating_add(1));
         group.due = second;
@@ -447,7 +449,7 @@ impl Windows {
 
     /// Judges the windows whose end the watermark has passed, in order.
     fn settle(&mut self, at: u32, mark: i64, findings: &mut Vec<Finding>) {
-        let Some(Some(group)) = self.groups.get_mut(at as usize) else { return };
+        let Some(group) = self.groups.get_mut(at) else { return };
         let Some(spec) = self.specs.get_mut(group.spec as usize).filter(|s| s.judged == Judged::Settled) else { return };
         let mut told = Vec::new();
         while let Some((time, measured)) = group.next_settled(spec, mark) {
@@ -473,7 +475,7 @@ impl Windows {
     fn close(&mut self, at: u32, mark: i64, now: i64, findings: &mut Vec<Finding>) -> Option<i64> {
         let lateness = self.lateness_ns();
         let mut told = Vec::new();
-        let group = self.groups.get_mut(at as usize)?.as_mut()?;
+        let group = self.groups.get_mut(at)?;
         let spec = self.specs.get_mut(group.spec as usize)?;
         let timespan = spec.rule.timespan_ns;
         let settles = spec.judged == Judged::Settled;
@@ -492,7 +494,7 @@ impl Windows {
             }
             let Some(closed) = group.episodes.remove(n) else { break };
             let (from, to) = (group.ring.lower(closed.first), group.ring.upper(closed.last));
-            group.ring.entries.drain(from..to);
+            group.ring.entries.cut(from, to);
             group.forget_running();
         }
         self.entries = (self.entries + group.ring.len()).saturating_sub(before);
@@ -512,7 +514,7 @@ impl Windows {
 
     /// Hands a memory what is complete by now; answers when to look again, `None` if there is nothing worth keeping.
     fn look_back(&mut self, at: u32, mark: i64, findings: &mut Vec<Finding>) -> Option<i64> {
-        let group = self.groups.get_mut(at as usize)?.as_mut()?;
+        let group = self.groups.get_mut(at)?;
         let spec = self.specs.get(group.spec as usize)?;
         let More { memory, pending, gate, settled, bytes, .. } = group.more.as_deref_mut()?;
         let memory = memory.as_mut()?;

@@ -24,6 +24,9 @@ impl Kind for EventCount {
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Number(0))
     }
+    fn few(&self, window: &[Entry]) -> Option<f64> {
+        Some(window.len() as f64)
+    }
     fn reason(&self, t: &Telling<'_>) -> Reason {
         Reason::new("count_reached").arg("count", shown(t.measured)).arg("threshold", shown(t.threshold)).arg("window_s", t.window_s())
     }

@@ -126,6 +126,10 @@ pub(crate) trait Kind: Sync {
     /// What the finding gives to count; nothing pushed: it does not count.
     fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>);
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally>;
+    /// What `tally` would measure of a window that is this short and has no chains before it, where that is quickly said.
+    fn few(&self, _window: &[Entry]) -> Option<f64> {
+        None
+    }
     fn memory(&self, _rule: &Correlation) -> Option<Box<dyn Memory>> {
         None
     }

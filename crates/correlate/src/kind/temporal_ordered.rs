@@ -7,6 +7,7 @@ use rule::Correlation;
 use super::sequence::Sequence;
 use super::temporal::{names, several};
 use super::{Full, Input, Kind, Refusal, Sample, Samples, Tally, Telling};
+use crate::ring::Entry;
 
 pub(super) struct TemporalOrdered;
 
@@ -31,6 +32,11 @@ impl Kind for TemporalOrdered {
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Sequence::new(rule.rules.len(), rule.timespan_ns))
+    }
+    /// One event is the first step, or none.
+    fn few(&self, window: &[Entry]) -> Option<f64> {
+        let [only] = window else { return None };
+        Some(f64::from(only.mark & 1))
     }
     fn reason(&self, t: &Telling<'_>) -> Reason {
         Reason::new("sequence_complete").arg("rules", names(t.titles)).arg("window_s", t.window_s())

@@ -6,6 +6,7 @@ use event::{Reason, Value};
 use rule::Correlation;
 
 use super::{Distinct, Full, Hash, Input, Kind, Refusal, Sample, Samples, Tally, Telling, first_value, shown, with_condition};
+use crate::ring::Entry;
 
 /// Elements of a list that count.
 const VALUES_MAX: usize = 32;
@@ -58,6 +59,10 @@ impl Kind for ValueCount {
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Distinct::default())
+    }
+    fn few(&self, window: &[Entry]) -> Option<f64> {
+        let first = |(n, e): &(usize, &Entry)| !window.iter().take(*n).any(|other| other.value == e.value);
+        Some(window.iter().enumerate().filter(first).count() as f64)
     }
     fn reason(&self, t: &Telling<'_>) -> Reason {
         Reason::new("values_reached")

@@ -6,6 +6,7 @@ use rule::Correlation;
 
 use super::numbers::{self, Sum, Summed};
 use super::{Full, Input, Kind, Refusal, Samples, Tally, Telling, one_field, shown, with_condition};
+use crate::ring::Entry;
 
 pub(super) struct ValueSum;
 
@@ -31,6 +32,11 @@ impl Kind for ValueSum {
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Summed { sum: Sum::default(), average: false, minimum: 0 })
+    }
+    fn few(&self, window: &[Entry]) -> Option<f64> {
+        let mut sum = Sum::default();
+        window.iter().for_each(|e| sum.add(e));
+        (sum.count > 0).then(|| sum.total())
     }
     fn reason(&self, t: &Telling<'_>) -> Reason {
         Reason::new("sum_reached")
