@@ -22,7 +22,14 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     // The one-pass reader of lines meets every byte, JSON or not.
     let (routing, mut scratch, mut numbers) = (Routing::default(), Scratch::default(), Vec::new());
     if set.matches_json(bytes, &routing, &mut scratch, &mut numbers).is_ok() {
-        rule::json_event(bytes, &routing, Timestamp::ZERO).expect("what is matched is read");
+        let whole = rule::json_event(bytes, &routing, Timestamp::ZERO).expect("what is matched is read");
+        let names: Vec<Name> = whole.body.iter().map(|(n, _)| n.clone()).take(40).collect();
+        let feed = rule::Feed::new(vec![true; set.rules().len()], names.clone());
+        let fed = set.matches_json_feeding(bytes, &routing, &feed, &mut scratch, &mut numbers).expect("what is matched is fed");
+        assert_eq!(fed.is_some(), !numbers.is_empty());
+        if let Some(event) = fed {
+            names.iter().for_each(|n| assert_eq!(format!("{:?}", event.body.get_name(n)), format!("{:?}", whole.body.get_name(n))));
+        }
         for number in numbers {
             set.reasons_json(bytes, &routing, number, &mut scratch).expect("what is matched is explained");
         }

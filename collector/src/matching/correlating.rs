@@ -45,11 +45,21 @@ impl Correlating {
         self.spoken()
     }
 
+    /// Says what will be taken next; see `Windows::foresee`.
+    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding>) {
+        self.windows.foresee(coming);
+    }
+
     /// The end: every window closes.
     pub fn finish(&mut self) -> &[Finding] {
         self.findings.clear();
         self.windows.finish(self.clock, &mut self.findings);
         self.spoken()
+    }
+
+    /// Every field that is read from an event.
+    pub fn reads(&self) -> impl Iterator<Item = event::Name> {
+        self.windows.reads()
     }
 
     pub fn counters(&self) -> correlate::Counters {

@@ -93,6 +93,8 @@ pub enum StatsForm {
 
 /// Chunks under way a worker.
 const CHUNKS_A_WORKER: usize = 3;
+/// Findings whose windows are fetched at once.
+const AHEAD: usize = 16;
 /// Records looked at to find out how a stream names its log source.
 const SAMPLE: usize = 64;
 
@@ -118,8 +120,18 @@ struct Tally {
     /// Inputs whose events name no log source.
     unsourced: Vec<usize>,
     named: Vec<String>,
+    /// Seconds of processor time of all threads while matching, and of the busiest of them.
+    cpu: f64,
+    cpu_busiest: f64,
     by_rule: Vec<u64>,
     by_correlation: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    fn spent(&mut self, seconds: f64) {
+        self.cpu += seconds;
+        self.cpu_busiest = self.cpu_busiest.max(seconds);
+    }
 }
 
 fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
@@ -139,6 +151,7 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
     let rules = book.rules;
     ensure!(!rules.rules().is_empty(), "no rule could be loaded");
     let loaded = started.elapsed();
+    let cpu_loaded = thread_cpu_seconds();
 
     let paths = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files.clone() };
     let inputs: Vec<Input> = paths.iter().map(|p| Input::from_path(p)).collect();
@@ -150,7 +163,11 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
             *fed = listened.contains(meta.id.as_str());
         }
     }
+    // The time is a field like any other here, under whatever name.
+    let times = args.time_field.iter().map(String::as_str).chain(record::TIME_FIELDS.iter().copied()).map(event::Name::from);
+    let read = correlating.iter().flat_map(Correlating::reads).chain(times);
     let plan = Plan {
+        feed: rule::Feed::new(fed, read),
         rules: &rules,
         indicators: known.set,
         now: crate::clock::now(),
@@ -159,7 +176,6 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
         shape,
         files: if inputs.len() > 1 { inputs.iter().map(Input::name).collect() } else { Vec::new() },
         heads: rules.rules().iter().map(|m| (m.alerts || m.shadow).then(|| report::head(shape, m))).collect(),
-        fed,
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.threads.map_or(cores.min(8), usize::from);
@@ -179,7 +195,8 @@ fn run(args: &MatchArgs, global: &Global) -> Result<u8> {
         end.counts()?;
     }
     let closed = end.out.close(whole);
-    let tally = end.tally;
+    let mut tally = end.tally;
+    tally.spent(thread_cpu_seconds() - cpu_loaded);
     let counters = correlating.as_ref().map(Correlating::counters);
     if closed.is_err() {
         // Whoever read our output went away, as `head` does.
@@ -214,6 +231,8 @@ enum Piece {
     Done(Done),
     /// An input, or the rest of it, could not be read.
     Damaged(String),
+    /// A thread is done and took so many seconds of processor time. It has no place in the stream.
+    Spent(f64),
     /// The events of an input name no log source.
     Unsourced(usize),
 }
@@ -239,13 +258,21 @@ fn stream(plan: &Plan<'_>, form: Form, inputs: &[Input], workers: usize, end: &m
                         break;
                     }
                 }
+                let _ = pieces.send((u64::MAX, Piece::Spent(thread_cpu_seconds())));
             });
         }
-        scope.spawn(move || read(form, inputs, &jobs, &pieces, &buffers));
+        scope.spawn(move || {
+            read(form, inputs, &jobs, &pieces, &buffers);
+            let _ = pieces.send((u64::MAX, Piece::Spent(thread_cpu_seconds())));
+        });
         let mut waiting = BTreeMap::new();
         let mut turn = 0;
         let whole = loop {
             let Ok((number, piece)) = ready.recv() else { break true };
+            if let Piece::Spent(seconds) = piece {
+                end.tally.spent(seconds);
+                continue;
+            }
             waiting.insert(number, piece);
             let mut gone = false;
             while let Some(piece) = waiting.remove(&turn) {
@@ -363,6 +390,10 @@ impl End<'_> {
                 self.tally.unsourced.push(file);
                 true
             }
+            Piece::Spent(seconds) => {
+                self.tally.spent(seconds);
+                true
+            }
             Piece::Done(mut done) => {
                 let _ = give.try_send(std::mem::take(&mut done.buffer));
                 self.bar.inc(done.consumed);
@@ -414,7 +445,12 @@ impl End<'_> {
         let Some(correlating) = self.correlating.as_deref_mut() else { return self.out.write(&done.text).is_ok() };
         let mut at = 0;
         let times: Vec<Timestamp> = done.fed.iter().skip(1).map(|(_, f)| f.time).collect();
-        for (n, (place, finding)) in done.fed.into_iter().enumerate() {
+        let mut fed = done.fed.into_iter();
+        for n in 0.. {
+            if n % AHEAD == 0 {
+                correlating.foresee(fed.as_slice().iter().take(AHEAD).map(|(_, f)| f));
+            }
+            let Some((place, finding)) = fed.next() else { break };
             self.scratch.clear();
             for told in correlating.take(finding, times.get(n).copied().or(next)) {
                 self.tally.findings += 1;
@@ -552,6 +588,7 @@ fn stats(
         "rules": rules.rules().len(), "correlations": rules.correlations().len(), "threads": workers,
         "events": tally.events, "bytes": tally.bytes, "unreadable": tally.unreadable, "findings": tally.findings,
         "load_seconds": rounded(loaded.as_secs_f64()), "seconds": rounded(whole.as_secs_f64()), "cpu_seconds": cpu.map(rounded),
+        "cpu_seconds_matching": rounded(tally.cpu), "cpu_seconds_busiest": rounded(tally.cpu_busiest),
         "events_per_second": rate(matching), "megabytes_per_second": rounded(tally.bytes as f64 / 1e6 / matching.max(1e-9)),
         "resident_megabytes_peak": peak_megabytes(),
         "correlated": counters.map(|c| serde_json::json!({
@@ -579,6 +616,12 @@ fn cpu_seconds() -> Option<f64> {
     let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let ticks = words.next()?.parse::<u64>().ok()? + words.next()?.parse::<u64>().ok()?;
     Some(ticks as f64 / 100.0)
+}
+
+/// Seconds of processor time this thread has used.
+fn thread_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).map_or(0.0, |ns| ns / 1e9)
 }
 
 fn peak_megabytes() -> Option<u64> {

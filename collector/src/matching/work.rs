@@ -2,13 +2,13 @@
 //! correlations want to know with the place in that text where they may speak.
 //!
 //! Nothing is allocated for a line that matches nothing. What a line costs is `RuleSet::matches_json`; the conditions are asked for only
-//! where they are shown, the whole event is made only for a rule some correlation listens to.
+//! where they are shown, an event is made only for a rule some correlation listens to, with the fields correlations read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use event::{AgentId, Class, Epoch, Event, EventId, Evidence, Fields, Finding, LogSource, Reason, RuleMeta, Timestamp};
-use rule::{Routing, RuleSet, Scratch};
+use event::{AgentId, Class, Epoch, Event, EventId, Fields, Finding, LogSource, RuleMeta, Timestamp};
+use rule::{Feed, Routing, RuleSet, Scratch};
 
 use super::input::Chunk;
 use super::record::{self, Form};
@@ -31,8 +31,8 @@ pub struct Plan<'r> {
     pub files: Vec<String>,
     /// By rule: what is written before a finding's own part; none for a rule that only feeds correlations.
     pub heads: Vec<Option<String>>,
-    /// By rule: some correlation listens.
-    pub fed: Vec<bool>,
+    /// What correlations listen to and read.
+    pub feed: Feed,
 }
 
 /// A chunk and where it is from.
@@ -120,11 +120,11 @@ impl<'r> Worker<'r> {
         let marked = self.marked(line);
         let line = marked.as_deref().unwrap_or(line);
         let mut hits = std::mem::take(&mut self.hits);
-        match self.plan.rules.matches_json(line, &self.routing, &mut self.scratch, &mut hits) {
-            Ok(()) => {
+        match self.plan.rules.matches_json_feeding(line, &self.routing, &self.plan.feed, &mut self.scratch, &mut hits) {
+            Ok(event) => {
                 done.events += 1;
                 if !hits.is_empty() {
-                    self.matched(line, number, &hits, done);
+                    self.matched(line, number, &hits, event, done);
                 }
             }
             Err(error) => bad(done, number, Cow::Owned(error.to_string())),
@@ -153,7 +153,7 @@ impl<'r> Worker<'r> {
         Some(out)
     }
 
-    fn matched(&mut self, line: &[u8], number: u64, hits: &[u32], done: &mut Done) {
+    fn matched(&mut self, line: &[u8], number: u64, hits: &[u32], event: Option<Event>, done: &mut Done) {
         done.hits.extend_from_slice(hits);
         for rule in hits {
             if let Some(Some(head)) = self.plan.heads.get(*rule as usize)
@@ -164,12 +164,10 @@ impl<'r> Worker<'r> {
                 report::finding(self.plan.shape, head, file, number, &matches, &mut done.text);
             }
         }
-        let mut event: Option<Arc<Event>> = None;
-        for rule in hits.iter().filter(|r| self.plan.fed.get(**r as usize) == Some(&true)) {
+        let Some(event) = event else { return };
+        let event = self.dated(event, number, done.file).map(Arc::new);
+        for rule in hits.iter().filter(|r| self.plan.feed.takes(**r)) {
             let Some(meta) = self.plan.rules.rules().get(*rule as usize) else { continue };
-            if event.is_none() {
-                event = self.event(line, number, done.file);
-            }
             match &event {
                 Some(event) => done.fed.push((done.text.len(), bare(meta, event))),
                 None => done.untimed += 1,
@@ -177,13 +175,12 @@ impl<'r> Worker<'r> {
         }
     }
 
-    /// The line as an event with its time and an id made of file and line; None where it says no time.
-    fn event(&self, line: &[u8], number: u64, file: usize) -> Option<Arc<Event>> {
-        let mut event = rule::json_event(line, &self.routing, Timestamp::ZERO).ok()?;
+    /// The event with its time and an id made of file and line; None where it says no time.
+    fn dated(&self, mut event: Event, number: u64, file: usize) -> Option<Event> {
         event.time = record::time(&event, self.plan.time_field.as_deref())?;
         event.observed = event.time;
         event.id = EventId { agent: AgentId(file as u64 + 1), epoch: Epoch(1), class: Class::Normal, seq: number };
-        Some(Arc::new(event))
+        Some(event)
     }
 }
 
@@ -196,8 +193,8 @@ fn bare(meta: &Arc<RuleMeta>, event: &Arc<Event>) -> Finding {
         facts: Fields::new(),
         span: None,
         matches: Vec::new(),
-        reasons: vec![Reason::new("matched")],
-        evidence: vec![Evidence { id: event.id, time: event.time }],
+        reasons: Vec::new(),
+        evidence: Vec::new(),
         count: 1,
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use event::{Event, Kind, LogSource, Match, Name, TEXT_BYTES_MAX, Timestamp, Value};
+use event::{Event, Fields, Kind, LogSource, Match, Name, TEXT_BYTES_MAX, Timestamp, Value};
 
 use crate::line::{LineRecord, Members};
 use crate::matcher::Looker;
@@ -34,6 +34,33 @@ impl Default for Routing {
     }
 }
 
+/// What looks at events over time: the rules it listens to and the fields it reads.
+#[derive(Debug, Default, Clone)]
+pub struct Feed {
+    rules: Vec<bool>,
+    names: Vec<Name>,
+    table: NameTable,
+}
+
+impl Feed {
+    /// `rules`: by rule, whether its matches are fed. `names`: the fields an event is given.
+    pub fn new(rules: Vec<bool>, names: impl IntoIterator<Item = Name>) -> Self {
+        let mut feed = Self { rules, ..Self::default() };
+        for name in names {
+            if feed.table.find(name.as_str()).is_none() {
+                feed.table.insert(name.as_str(), u32::try_from(feed.names.len()).unwrap_or(u32::MAX));
+                feed.names.push(name);
+            }
+        }
+        feed
+    }
+
+    /// Whether matches of a rule are fed.
+    pub fn takes(&self, rule: u32) -> bool {
+        self.rules.get(rule as usize) == Some(&true)
+    }
+}
+
 /// A line that is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {what}")]
@@ -48,6 +75,38 @@ impl RuleSet {
     pub fn matches_json(&self, line: &[u8], routing: &Routing, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<(), BadLine> {
         out.clear();
         self.look_json(line, routing, scratch, |number, _, _| out.push(number))
+    }
+
+    /// `matches_json`, and where a rule matches that `feed` listens to, the line as an event without a log source and with no other
+    /// fields than the feed's. The line is taken apart once.
+    pub fn matches_json_feeding(
+        &self,
+        line: &[u8],
+        routing: &Routing,
+        feed: &Feed,
+        scratch: &mut Scratch,
+        out: &mut Vec<u32>,
+    ) -> Result<Option<Event>, BadLine> {
+        self.matches_json(line, routing, scratch, out)?;
+        if !out.iter().any(|n| feed.takes(*n)) {
+            return Ok(None);
+        }
+        let text = lossy(line);
+        // Its members are those of this line still: some rule has matched it.
+        let Scratch { members, fed, .. } = scratch;
+        if fed.len() != feed.names.len() {
+            *fed = Places::new(u32::try_from(feed.names.len()).unwrap_or(u32::MAX));
+        }
+        members.bind(&text, &feed.table, false, routing.quiet(), fed);
+        let record = LineRecord { line: &text, members, places: fed };
+        let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::default());
+        event.body = Fields::with_capacity(feed.names.len().min(8));
+        for (name, number) in feed.names.iter().zip(0..) {
+            if let Some(scalar) = record.get(number) {
+                event.body.set(name.clone(), owned(scalar));
+            }
+        }
+        Ok(Some(event))
     }
 
     /// The conditions that made a rule match a line, as `detect` puts them into a finding; empty where it does not match.

@@ -38,7 +38,7 @@ mod text;
 pub use correlation::{Bound, Correlation, GroupKey, Operator, RuleRef};
 pub use error::{Notice, RuleError};
 pub use explain::{Explanation, Node};
-pub use json::{BadLine, LINE_BYTES_MAX, Routing, json_event};
+pub use json::{BadLine, Feed, LINE_BYTES_MAX, Routing, json_event};
 pub use mapping::Mappings;
 pub use outline::{DocumentKind, Outline};
 pub use set::{Options, RuleSet, Scratch, Source};

@@ -87,6 +87,10 @@ impl Places {
         Self { places: vec![(0, 0); names as usize], epoch: 0 }
     }
 
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
     pub fn begin(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {

@@ -76,6 +76,8 @@ pub struct Scratch {
     identity: Arc<()>,
     pub(crate) answers: Answers,
     pub(crate) places: Places,
+    /// Where the fields of a feed stand.
+    pub(crate) fed: Places,
     pub(crate) members: Members,
     pub(crate) recent: Recent,
 }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use event::{LogSource, Timestamp};
-use rule::{Mappings, Options, Routing, RuleSet, Source, json_event};
+use event::{LogSource, Name, Timestamp};
+use rule::{Feed, Mappings, Options, Routing, RuleSet, Source, json_event};
 
 fn load(detection: &str) -> RuleSet {
     rules(&format!("title: T\nid: t\nlogsource: {{product: p}}\ndetection: {detection}\n"))
@@ -97,6 +97,34 @@ fn keywords_are_sought_in_every_value_but_not_in_names_or_log_source() {
     assert!(out.is_empty());
     let all = load("{k: {'|all': ['one', 2]}, condition: k}");
     assert!(hit(&all, r#""x":"ONE","y":{"z":123}"#) && !hit(&all, r#""x":"one""#));
+}
+
+#[test]
+fn an_event_for_a_feed_has_the_fields_it_would_have_and_no_others() {
+    let set = rules(
+        "title: T\nid: t\nlogsource: {product: p}\ndetection: {s: {A: x}, condition: s}\n---\ntitle: U\nid: u\nlogsource: {product: p}\ndetection: {s: {B|contains: y}, condition: s}\n",
+    );
+    let wanted = ["A", "c.d", "src_endpoint.ip", "absent", "L", "c.d", "E"];
+    let feed = Feed::new(vec![true, false], wanted.iter().map(|n| Name::from(*n)));
+    let (mut scratch, mut out, routing) = (set.scratch(), Vec::new(), Routing::default());
+    for line in [
+        r#"{"product":"p","A":"x","c":{"d":7},"src_endpoint.ip":"10.0.0.1","other":"y"}"#,
+        r#"{"product":"p","A":["q","x"],"L":[{"M":1},"a\u0041",[true,null]],"c.d":1.5,"c":{"d":"later"},"B":"y"}"#,
+        r#"{"product":"p","A":"\u0078","E":{},"L":[]}"#,
+    ] {
+        let whole = json_event(line.as_bytes(), &routing, Timestamp::ZERO).unwrap();
+        // Asked twice: the room of the line before must not show.
+        for _ in 0..2 {
+            let event = set.matches_json_feeding(line.as_bytes(), &routing, &feed, &mut scratch, &mut out).unwrap().unwrap();
+            for name in &wanted {
+                assert_eq!(event.body.get_named(name), whole.body.get_named(name), "{name} of {line}");
+            }
+            assert!(event.body.iter().all(|(n, _)| wanted.contains(&n.as_str())));
+        }
+    }
+    let only_other = r#"{"product":"p","B":"y"}"#;
+    assert_eq!(set.matches_json_feeding(only_other.as_bytes(), &routing, &feed, &mut scratch, &mut out), Ok(None));
+    assert_eq!(out, [1], "a rule nobody listens to matches all the same");
 }
 
 #[test]
