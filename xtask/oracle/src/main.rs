@@ -2,9 +2,12 @@
 //!
 //! `oracle speed LANE RULES`, `oracle equal LANE RULES`: LANE is `linux` or `windows`, RULES `all` or `linux`.
 //! `oracle load ours|peer`: CPU time and memory of loading all rules, in a process of its own.
-//! `oracle cores LANE RULES`: two threads against one. Data: the folder in VEDETTE_DATA. Answers are `FIGURE name value` lines.
+//! `oracle correlate EVENTS RULES`: a stream through detection and correlations, both sides from the line to the finding.
+//! `oracle write FOLDER COPIES`: the Linux lane in order of time, all rules and four correlations over it as files. Data: the folder in VEDETTE_DATA. Answers are `FIGURE name value` lines.
 
+mod correlated;
 mod equal;
+mod lane;
 mod peer;
 
 use std::io::{BufRead, BufReader, Read};
@@ -31,11 +34,14 @@ fn main() {
     match words.as_slice() {
         ["speed", lane, rules] => speed(lane, rules),
         ["equal", lane, rules] => equal::equal(lane, rules),
-        ["cores", lane, rules] => cores(lane, rules),
+        ["correlate", events, rules] => correlated::correlate(events, rules),
+        ["write", folder, copies] => lane::write(std::path::Path::new(folder), copies.parse().expect("a number of copies")),
         ["load", who] => load(who),
         ["ours", lane, rules] => ours_only(lane, rules),
         _ => {
-            eprintln!("oracle speed|equal|cores|ours linux|windows all|linux, or oracle load ours|peer");
+            eprintln!(
+                "oracle speed|equal|ours linux|windows all|linux, oracle correlate EVENTS RULES, oracle write FOLDER COPIES, or oracle load ours|peer"
+            );
             std::process::exit(2);
         }
     }
@@ -164,30 +170,6 @@ fn ours_only(lane_name: &str, which: &str) {
     println!("{:.3} rules woken an event", woken as f64 / events as f64);
     rows.sort_by(f64::total_cmp);
     println!("ours: best {:.3}, median {:.3} us/event, {:.1} MiB resident", rows[0], rows[rows.len() / 2], resident_mib());
-}
-
-/// Two threads share the lane; CPU time of the busier one against one thread alone.
-fn cores(lane_name: &str, which: &str) {
-    let (texts, lane) = (rules(which), lane(lane_name));
-    let set = ours(&texts);
-    let work = |part: usize, parts: usize| {
-        let (mut scratch, mut hits, routing) = (set.scratch(), Vec::new(), Routing::default());
-        let start = cpu();
-        for line in lane.iter().skip(part).step_by(parts) {
-            set.matches_json(line, &routing, &mut scratch, &mut hits).expect("an event");
-        }
-        (cpu() - start).as_secs_f64()
-    };
-    work(0, 1);
-    let ratios = (0..ROUNDS).map(|_| {
-        let one = work(0, 1);
-        let busier = std::thread::scope(|scope| {
-            let threads = [0, 1].map(|part| scope.spawn(move || work(part, 2)));
-            threads.into_iter().map(|t| t.join().expect("a thread")).fold(0.0, f64::max)
-        });
-        one / busier
-    });
-    println!("FIGURE two_cores {:.3}", median(ratios.collect()));
 }
 
 fn load(who: &str) {

@@ -12,6 +12,7 @@ mod lab;
 mod latency;
 mod process;
 mod report;
+mod soak;
 
 use std::path::PathBuf;
 
@@ -50,7 +51,15 @@ pub fn bench(args: &[String]) -> Result<()> {
         for bench in BENCHES {
             println!("{:<10} {}", bench.name, bench.about);
         }
+        println!("{:<10} an hour of endless strangers: memory every minute (--minutes N, --rate N); not part of all", "soak");
         println!("{:<10} every one of them", "all");
+        return Ok(());
+    }
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "soak") {
+        let mut report = Report::default();
+        report.section("soak");
+        soak::run(&mut report, rest).context("bench soak")?;
+        report.print();
         return Ok(());
     }
     let all = args.iter().any(|a| a == "all");

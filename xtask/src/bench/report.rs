@@ -39,6 +39,35 @@ impl Report {
         );
     }
 
+    /// A figure with a minimum and an aim: more is better.
+    pub fn aims_up(&mut self, name: &str, figure: f64, minimum: f64, aim: f64, unit: &str) {
+        self.goal(
+            name,
+            figure,
+            figure >= minimum,
+            figure >= aim,
+            &format!("minimum {}, aim {} {unit}", number(minimum), number(aim)),
+            unit,
+        );
+    }
+
+    /// A figure with a minimum and an aim: less is better.
+    pub fn aims_down(&mut self, name: &str, figure: f64, minimum: f64, aim: f64, unit: &str) {
+        self.goal(
+            name,
+            figure,
+            figure <= minimum,
+            figure <= aim,
+            &format!("at most {}, aim {} {unit}", number(minimum), number(aim)),
+            unit,
+        );
+    }
+
+    fn goal(&mut self, name: &str, figure: f64, kept: bool, reached: bool, against: &str, unit: &str) {
+        let aim = if reached { "aim met" } else { "aim not met" };
+        self.push(name, format!("{} {unit}", number(figure)), format!("{against}: {aim}"), if kept { "OK" } else { "MISS" });
+    }
+
     /// A figure nothing was promised about.
     pub fn says(&mut self, name: &str, figure: f64, unit: &str, beside: &str) {
         self.push(name, format!("{} {unit}", number(figure)), beside.to_owned(), "");
