@@ -35,6 +35,7 @@ pub use events::{Count, CountBy, Counts, Cursor, EventStore, Held, HeldClass, Pa
 pub use filter::{Filter, Header, Key, Network, Test};
 pub use memory::MemoryStore;
 pub use query::{QueryError, parse_query};
+pub use segment::{segment_rows, write_segment};
 pub use wal::{Entry, Frame, Marks, Ticket, Wal, WalConfig, WalError, WalReader, WalRecovery, WalStats, Watermark};
 
 /// A place in the write-ahead log: bytes since the log began, over all segments ever written.

@@ -27,25 +27,32 @@ pub struct Usage {
 
 impl Identity {
     pub fn read() -> Self {
-        let (os, os_version) = os_release(&text("/etc/os-release"));
         let (addresses, mac) = addresses();
         Self {
             hostname: text("/proc/sys/kernel/hostname").trim().to_owned(),
-            os,
-            os_version,
             kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
             boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
-            boot_ms: boot_ms(&text("/proc/stat")),
-            machine: machine(&text("/etc/machine-id")),
             addresses,
             mac,
+            ..Self::parse(&text("/etc/os-release"), &text("/proc/stat"), &text("/etc/machine-id"))
         }
+    }
+
+    /// What these three files say: os-release(5), /proc/stat, machine-id(5).
+    pub fn parse(release: &str, stat: &str, id: &str) -> Self {
+        let (os, os_version) = os_release(release);
+        Self { os, os_version, boot_ms: boot_ms(stat), machine: machine(id), ..Self::default() }
     }
 }
 
 impl Usage {
     pub fn read() -> Self {
-        Self { memory_bytes: memory_bytes(&text("/proc/self/status")), cpu_ms: cpu_ms(&text("/proc/self/stat")) }
+        Self::parse(&text("/proc/self/status"), &text("/proc/self/stat"))
+    }
+
+    /// What /proc/self/status and /proc/self/stat say.
+    pub fn parse(status: &str, stat: &str) -> Self {
+        Self { memory_bytes: memory_bytes(status), cpu_ms: cpu_ms(stat) }
     }
 }
 

@@ -189,3 +189,82 @@ pub(crate) struct Group {
     /// Which `COLUMNS` have a value here, one bit each.
     pub(crate) present: u128,
 }
+
+/// Reads a segment file by itself, without the manifest: how many of its events a query wants, and how many its footer says it holds. For
+/// checks of files and for fuzzing.
+pub fn segment_rows(path: &std::path::Path, class: Class, query: &super::Query) -> Result<(u64, u64), String> {
+    let footer = read::footer(path).map_err(|e| e.to_string())?;
+    let group = |rows: i64| Group {
+        rows: usize::try_from(rows).unwrap_or(0),
+        min: Timestamp::MIN,
+        max: Timestamp::MAX,
+        odd: 0,
+        present: u128::MAX,
+    };
+    let groups: Vec<Group> = footer.metadata().row_groups().iter().take(GROUPS_LOOKED_MAX).map(|g| group(g.num_rows())).collect();
+    let rows = groups.iter().map(|g| g.rows as u64).fold(0, u64::saturating_add);
+    let all: Vec<usize> = (0..groups.len()).collect();
+    let meta = Meta {
+        id: 0,
+        file: String::new(),
+        class,
+        day: 0,
+        min: Timestamp::MIN,
+        max: Timestamp::MAX,
+        rows,
+        bytes: 0,
+        hash: String::new(),
+        tier: 0,
+        hold: false,
+        groups,
+        units: BTreeMap::new(),
+    };
+    let opened = read::Opened::new(path, footer, class).map_err(|e| e.to_string())?;
+    let mut newest = super::scan::Newest::new(query.limit);
+    opened.search(&meta, &all, &super::Scope::CITY, query, &mut newest).map_err(|e| e.to_string())?;
+    Ok((newest.page(super::Searched::default()).events.len() as u64, rows))
+}
+
+const GROUPS_LOOKED_MAX: usize = 64;
+
+/// Writes events of one class as a segment file of its own.
+pub fn write_segment(path: &std::path::Path, class: Class, events: &[std::sync::Arc<event::Event>]) -> std::io::Result<()> {
+    let mut events = events.to_vec();
+    write::sort(&mut events);
+    write::write(path, class, &events, 1, 0).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Filter, Query};
+    use event::{AgentId, Epoch, Event, EventId, Kind, LogSource};
+    use std::sync::Arc;
+
+    #[test]
+    fn bytes_a_disk_has_changed_are_an_error_or_other_rows_and_never_the_end_of_a_thread() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.parquet");
+        let events: Vec<_> = (1..=40u64)
+            .map(|n| {
+                let mut event = Event::new(Timestamp::from_secs(n as i64), Kind::Authentication, 1, LogSource::new("linux", "", "sshd"))
+                    .with(field::USER_NAME, "root")
+                    .with(field::STATUS_ID, 2);
+                event.id = EventId { agent: AgentId(7), epoch: Epoch(1), class: Class::Normal, seq: n };
+                Arc::new(event)
+            })
+            .collect();
+        write_segment(&path, Class::Normal, &events).unwrap();
+        let query = Query::new(Timestamp::MIN, Timestamp::MAX, Filter::eq(field::USER_NAME, "root"), 100);
+        assert_eq!(segment_rows(&path, Class::Normal, &query), Ok((40, 40)));
+        let good = std::fs::read(&path).unwrap();
+        let mut refused = 0;
+        for at in (0..good.len()).rev().step_by(3).take(700) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&path, bytes).unwrap();
+            refused += usize::from(segment_rows(&path, Class::Normal, &query).is_err());
+        }
+        assert!(refused > 50, "{refused} of 700 changes refused");
+    }
+}

@@ -41,7 +41,14 @@ pub(crate) struct Opened {
 /// Reads the footer; to be kept, it is dearer than a small search.
 pub(crate) fn footer(path: &Path) -> Result<ArrowReaderMetadata, ReadError> {
     let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-    Ok(ArrowReaderMetadata::load(&File::open(path)?, options)?)
+    let file = File::open(path)?;
+    guarded(|| Ok(ArrowReaderMetadata::load(&file, options)?))
+}
+
+/// Runs what reads a file's bytes. The reader of Parquet asserts on some footers and pages that a disk has changed; such a file is an error
+/// here like any other that cannot be read, and takes no thread with it.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| Err("the file is damaged: its reader gave up".into()))
 }
 
 impl Opened {
@@ -123,15 +130,21 @@ impl Opened {
 
     /// All events of a group.
     pub(crate) fn all(&self, group: usize) -> Result<Vec<Event>, ReadError> {
-        let mut out = Vec::new();
-        for batch in self.builder(group)?.build()? {
-            decode(&batch?, self.class, &mut out)?;
-        }
-        Ok(out)
+        guarded(|| {
+            let mut out = Vec::new();
+            for batch in self.builder(group)?.build()? {
+                decode(&batch?, self.class, &mut out)?;
+            }
+            Ok(out)
+        })
     }
 
     /// Brings the newest fitting events of some groups.
     pub(crate) fn search(&self, meta: &Meta, groups: &[usize], scope: &Scope, query: &Query, newest: &mut Newest) -> Result<(), ReadError> {
+        guarded(|| self.look(meta, groups, scope, query, newest))
+    }
+
+    fn look(&self, meta: &Meta, groups: &[usize], scope: &Scope, query: &Query, newest: &mut Newest) -> Result<(), ReadError> {
         let exact = eval::columns(&query.filter, &mut Vec::new()).is_some();
         let mut wanted: Vec<(Timestamp, EventId, usize, usize)> = Vec::new();
         for &at in groups {
@@ -181,6 +194,17 @@ impl Opened {
         scope: &Scope,
         query: &Query,
         by: &CountBy,
+        out: &mut Groups,
+    ) -> Result<(), ReadError> {
+        guarded(|| self.tally(meta, groups, scope, (query, by), out))
+    }
+
+    fn tally(
+        &self,
+        meta: &Meta,
+        groups: &[usize],
+        scope: &Scope,
+        (query, by): (&Query, &CountBy),
         out: &mut Groups,
     ) -> Result<(), ReadError> {
         let simple = by.keys.len() <= KEYS_PACKED && by.keys.iter().all(|k| eval::key_column(k).is_some());
