@@ -46,7 +46,7 @@ impl Correlating {
     }
 
     /// Says what will be taken next; see `Windows::foresee`.
-    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding>) {
+    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding> + Clone) {
         self.windows.foresee(coming);
     }
 

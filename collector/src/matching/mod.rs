@@ -94,7 +94,7 @@ pub enum StatsForm {
 /// Chunks under way a worker.
 const CHUNKS_A_WORKER: usize = 3;
 /// Findings whose windows are fetched at once.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 /// Records looked at to find out how a stream names its log source.
 const SAMPLE: usize = 64;
 

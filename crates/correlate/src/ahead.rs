@@ -7,15 +7,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use event::{Event, Finding};
+use event::{Event, Finding, Name};
 
-use crate::episode::Seen;
+use crate::episode::{PARTIES, Seen};
 use crate::kind::NO_NAME;
 use crate::spec::KEY_PARTS;
 use crate::windows::Windows;
 
 /// Findings looked at in advance, and groups they may go to.
-pub(crate) const AHEAD_MAX: usize = 16;
+pub(crate) const AHEAD_MAX: usize = 32;
 const ASKED_MAX: usize = 8 * AHEAD_MAX;
 
 #[derive(Default)]
@@ -54,9 +54,15 @@ fn plain(finding: &Finding) -> bool {
 impl Windows {
     /// Says which findings will be given to `correlate` next, in this order. Changes nothing but how long that takes; of many the first
     /// `AHEAD_MAX` are looked at.
-    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding>) {
+    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding> + Clone) {
         self.ahead.clear();
         self.ahead.asked.clear();
+        let Ahead { places, .. } = &mut self.ahead;
+        places.clear();
+        let bodies = coming.clone().take(AHEAD_MAX).filter_map(|f| f.event.as_ref()).flat_map(|e| e.body.iter());
+        let party = |name: &Name| matches!(name, Name::Known(field) if PARTIES.contains(field));
+        places.extend(bodies.filter(|(name, _)| party(name)).map(|(_, value)| self.names.place(value)));
+        self.names.touch(places);
         for finding in coming.take(AHEAD_MAX) {
             let Some(event) = finding.event.as_ref().filter(|_| plain(finding)) else { continue };
             let Some(listening) = self.listeners.get(&finding.rule.id) else { continue };

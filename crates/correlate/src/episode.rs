@@ -200,8 +200,8 @@ fn push_part(text: &mut String, value: Option<&Value>, n: usize) {
 pub(crate) fn tell_tags(tags: &[u32], names: &Names, some: &mut dyn FnMut(Name, Vec<Value>)) {
     for (n, party) in PARTIES.iter().enumerate() {
         let shape = |name: u32| match (party.shape(), names.get(name)) {
-            (event::Shape::Ip, Value::Ip(ip)) => Value::Ip(*ip),
-            (_, Value::Text(t)) => Value::Text(t.clone()),
+            (event::Shape::Ip, Value::Ip(ip)) => Value::Ip(ip),
+            (_, Value::Text(t)) => Value::Text(t),
             (_, other) => Value::text(&other.to_text()),
         };
         some((*party).into(), named(tags, n as u32).map(shape).collect());

@@ -20,8 +20,53 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Slot {
-    value: Value,
+    held: Held,
     marked: bool,
+}
+
+/// A value as it is held: a short text lies in place, so that comparing it asks memory no second time.
+#[derive(Debug)]
+enum Held {
+    Free,
+    Ip(IpAddr),
+    Int(i64),
+    Short([u8; SHORT], u8),
+    Long(Box<str>),
+}
+
+const SHORT: usize = 22;
+const _: () = assert!(size_of::<Slot>() == 32, "two names to a line");
+
+impl Held {
+    fn value(&self) -> Value {
+        match self {
+            Self::Free => Value::Null,
+            Self::Ip(ip) => Value::Ip(*ip),
+            Self::Int(n) => Value::Int(*n),
+            Self::Short(bytes, len) => {
+                Value::Text(std::str::from_utf8(bytes.get(..usize::from(*len)).unwrap_or_default()).unwrap_or_default().into())
+            }
+            Self::Long(text) => Value::Text(text.clone()),
+        }
+    }
+    /// A text stays one, whatever it looks like.
+    fn form(&self) -> Option<Form<'_>> {
+        match self {
+            Self::Free => None,
+            Self::Ip(ip) => Some(Form::Ip(*ip)),
+            Self::Int(n) => Some(Form::Int(*n)),
+            Self::Short(bytes, len) => std::str::from_utf8(bytes.get(..usize::from(*len))?).ok().map(Form::Text),
+            Self::Long(text) => Some(Form::Text(text)),
+        }
+    }
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Ip(ip) => Self::Ip(*ip),
+            Value::Int(n) => Self::Int(*n),
+            Value::Text(text) => Form::Text(text).own(),
+            _ => Self::Free,
+        }
+    }
 }
 
 /// The table of values. Numbers stay the same over save and load.
@@ -76,19 +121,29 @@ impl Form<'_> {
             Form::Text(t) => state.hash_one(t),
         }
     }
-    fn is(&self, value: &Value) -> bool {
-        match (self, value) {
-            (Form::Ip(a), Value::Ip(b)) => a == b,
-            (Form::Int(a), Value::Int(b)) => a == b,
-            (Form::Text(a), Value::Text(b)) => **a == **b,
+    fn is(&self, held: &Held) -> bool {
+        match (self, held) {
+            (Form::Ip(a), Held::Ip(b)) => a == b,
+            (Form::Int(a), Held::Int(b)) => a == b,
+            (Form::Text(a), Held::Short(b, len)) => Some(a.as_bytes()) == b.get(..usize::from(*len)),
+            (Form::Text(a), Held::Long(b)) => **a == **b,
             _ => false,
         }
     }
-    fn own(&self) -> Value {
+    fn own(&self) -> Held {
         match self {
-            Form::Ip(ip) => Value::Ip(*ip),
-            Form::Int(n) => Value::Int(*n),
-            Form::Text(t) => Value::Text((*t).into()),
+            Form::Ip(ip) => Held::Ip(*ip),
+            Form::Int(n) => Held::Int(*n),
+            Form::Text(t) => {
+                let mut bytes = [0; SHORT];
+                match bytes.get_mut(..t.len()) {
+                    Some(place) => {
+                        place.copy_from_slice(t.as_bytes());
+                        Held::Short(bytes, t.len() as u8)
+                    }
+                    None => Held::Long((*t).into()),
+                }
+            }
         }
     }
 }
@@ -115,12 +170,12 @@ impl Names {
         let mask = self.table.len().wrapping_sub(1);
         let mut place = hash as usize & mask;
         while let Some((known, at)) = self.table.get(place).filter(|(_, at)| *at != NONE) {
-            if *known == hash && self.slots.get(*at as usize).is_some_and(|slot| form.is(&slot.value)) {
+            if *known == hash && self.slots.get(*at as usize).is_some_and(|slot| form.is(&slot.held)) {
                 return Some(*at);
             }
             place = (place + 1) & mask;
         }
-        let slot = Slot { value: form.own(), marked: false };
+        let slot = Slot { held: form.own(), marked: false };
         let at = match self.free.pop() {
             Some(at) => {
                 *self.slots.get_mut(at as usize)? = slot;
@@ -153,8 +208,21 @@ impl Names {
         }
     }
 
-    pub(crate) fn get(&self, number: u32) -> &Value {
-        self.slots.get(number as usize).map_or(&Value::Null, |s| &s.value)
+    pub(crate) fn get(&self, number: u32) -> Value {
+        self.slots.get(number as usize).map_or(Value::Null, |s| s.held.value())
+    }
+
+    /// Where a value's name would stand in the table, for `touch`.
+    pub(crate) fn place(&self, value: &Value) -> u32 {
+        Form::of(value).map_or(0, |form| (form.hash(&self.hasher) >> 32) as u32)
+    }
+
+    /// Reads the table at these places, then the names there, for the memory to fetch them.
+    pub(crate) fn touch(&self, places: &mut [u32]) {
+        let mask = self.table.len().wrapping_sub(1);
+        places.iter_mut().for_each(|p| *p = self.table.get(*p as usize & mask).map_or(NONE, |(_, at)| *at));
+        let names = places.iter().filter_map(|at| self.slots.get(*at as usize));
+        std::hint::black_box(names.fold(0, |sum, slot| sum + u32::from(slot.marked)));
     }
     /// Values held, and those nothing may refer to any more.
     pub(crate) fn len(&self) -> usize {
@@ -175,10 +243,9 @@ impl Names {
         let mut kept = Vec::new();
         for (slot, at) in self.slots.iter_mut().zip(0u32..) {
             if !std::mem::take(&mut slot.marked) {
-                slot.value = Value::Null;
+                slot.held = Held::Free;
                 self.free.push(at);
-            } else if let Some(form) = Form::of(&slot.value) {
-                let form = if let Value::Text(t) = &slot.value { Form::Text(t) } else { form };
+            } else if let Some(form) = slot.held.form() {
                 kept.push(((form.hash(&self.hasher) >> 32) as u32, at));
             }
         }
@@ -190,13 +257,13 @@ impl Names {
 
     pub(crate) fn save(&self, w: &mut Writer) {
         w.len(self.slots.len());
-        self.slots.iter().for_each(|s| w.value(&s.value));
+        self.slots.iter().for_each(|s| w.value(&s.held.value()));
     }
     pub(crate) fn load(r: &mut Reader<'_>) -> Result<Self, StateError> {
         let mut names = Self::default();
         for _ in 0..r.len()? {
             let value = r.value()?;
-            names.slots.push(Slot { marked: !matches!(value, Value::Null), value });
+            names.slots.push(Slot { marked: !matches!(value, Value::Null), held: Held::of(&value) });
         }
         names.sweep();
         Ok(names)
@@ -323,7 +390,7 @@ mod tests {
         let all: Vec<u32> = ["a", "b", "c"].iter().map(|t| names.intern(&Value::text(t)).unwrap()).collect();
         names.mark(all[1]);
         names.sweep();
-        assert_eq!((names.len(), names.get(all[1])), (1, &Value::text("b")));
+        assert_eq!((names.len(), names.get(all[1])), (1, Value::text("b")));
         assert_eq!(names.intern(&Value::text("b")), Some(all[1]));
         assert_eq!(names.intern(&Value::text("d")), Some(all[0]));
         let mut w = Writer::default();

@@ -152,7 +152,7 @@ impl Spec {
         let telling =
             Telling { rule: &self.rule, titles: &self.titles, measured: hit.measured, threshold: self.threshold, notes: &hit.notes, names };
         let mut reason = self.kind.reason(&telling);
-        let values: Vec<Value> = hit.labels.iter().map(|n| names.get(*n).clone()).collect();
+        let values: Vec<Value> = hit.labels.iter().map(|n| names.get(*n)).collect();
         if !values.is_empty() {
             reason = reason.arg("values", values);
         }
@@ -180,7 +180,7 @@ impl Spec {
             let last = n + 1 == KEY_PARTS && self.facts.len() > KEY_PARTS;
             let part = key.get(n.min(KEY_PARTS - 1)).copied().unwrap_or(kind::NO_NAME);
             if n < KEY_PARTS && !last {
-                facts.set(name.clone(), names.get(part).clone());
+                facts.set(name.clone(), names.get(part));
             } else if let Some(text) = names.get(part).to_text().split('\u{1f}').nth(n + 1 - KEY_PARTS) {
                 facts.set(name.clone(), text);
             }

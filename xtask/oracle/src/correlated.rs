@@ -1,8 +1,8 @@
-//! Correlations beside rsigma's: the same lines, the same rules, one process, slices in turn, CPU time of the thread.
+//! Correlations, ours or rsigma's, in a process of its own: neither's memory is in the other's way. Called in turn on the same file.
 //!
-//! Four figures a slice, both sides measured alike: the line parsed and the detection rules asked (`base`), and the same with the
-//! correlations fed and their findings made (`whole`, end to end). State lives on from slice to slice; the first slice,
-//! which fills windows and caches, is left out.
+//! Two figures, both sides measured alike, CPU time of the thread, medians of slices: the line parsed and the detection rules asked
+//! (`base`), and the same with the correlations fed and their findings made (`whole`, end to end). State lives on from slice to slice;
+//! the first slice, which fills windows and caches, is left out.
 
 use std::collections::BTreeSet;
 
@@ -15,65 +15,48 @@ use crate::{cpu, median};
 
 const SLICE: usize = 40_000;
 /// Lines whose findings go to the correlations together, as `vedette match` does it.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 
-pub fn correlate(events: &str, rules: &str) {
+pub fn correlate(who: &str, events: &str, rules: &str) {
     let text = std::fs::read(events).unwrap_or_else(|e| panic!("{events}: {e}"));
     let yaml = std::fs::read_to_string(rules).unwrap_or_else(|e| panic!("{rules}: {e}"));
     let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
-    let (mut ours, mut peer) = (Ours::new(&yaml), Peer::new(&yaml));
-    let mut rows: Vec<[f64; 4]> = Vec::new();
+    let mut side: Box<dyn Side> = if who == "ours" { Box::new(Ours::new(&yaml)) } else { Box::new(Peer::new(&yaml)) };
+    let mut rows: Vec<[f64; 2]> = Vec::new();
     for (n, slice) in lines.chunks(SLICE).enumerate() {
         let us = |spent: std::time::Duration| spent.as_secs_f64() / slice.len() as f64 * 1e6;
-        let mut mine = || {
-            let start = cpu();
-            slice.iter().for_each(|line| ours.base(line));
-            let base = us(cpu() - start);
-            let start = cpu();
-            slice.chunks(AHEAD).enumerate().for_each(|(at, lines)| ours.whole(lines, (n * SLICE + at * AHEAD) as u64 + 1));
-            let whole = us(cpu() - start);
-            ours.note();
-            (base, whole)
-        };
-        let mut theirs = || {
-            let start = cpu();
-            slice.iter().for_each(|line| peer.base(line));
-            let base = us(cpu() - start);
-            let start = cpu();
-            slice.iter().for_each(|line| peer.whole(line));
-            let whole = us(cpu() - start);
-            peer.note();
-            (base, whole)
-        };
-        // Each goes first in turn.
-        let (mine, theirs) = if n % 2 == 0 {
-            let first = mine();
-            (first, theirs())
-        } else {
-            let first = theirs();
-            (mine(), first)
-        };
+        let start = cpu();
+        side.base(slice);
+        let base = us(cpu() - start);
+        let start = cpu();
+        side.whole(slice, (n * SLICE) as u64 + 1);
+        let whole = us(cpu() - start);
+        side.note();
         if n > 0 {
-            rows.push([mine.0, mine.1, theirs.0, theirs.1]);
+            rows.push([base, whole]);
         }
     }
-    let of = |what: fn(&[f64; 4]) -> f64| median(rows.iter().map(what).collect());
+    let of = |what: fn(&[f64; 2]) -> f64| median(rows.iter().map(what).collect());
     println!(
-        "{} events; us/event of CPU, medians of {} slices; base: line parsed and detection rules asked; whole: the same, correlations fed and their findings made",
+        "{who}: {} events, us/event of CPU: base {:.2} (line parsed, detection rules asked), whole {:.2} (correlations fed, findings made); {} groups told",
         lines.len(),
-        rows.len()
+        of(|r| r[0]),
+        of(|r| r[1]),
+        side.told().len()
     );
-    println!("  ours    base {:7.2}  whole {:7.2}  correlations alone {:7.2}", of(|r| r[0]), of(|r| r[1]), of(|r| r[1] - r[0]));
-    println!("  rsigma  base {:7.2}  whole {:7.2}  correlations alone {:7.2}", of(|r| r[2]), of(|r| r[3]), of(|r| r[3] - r[2]));
-    println!("  groups told: ours {}, rsigma {}; both {}", ours.told.len(), peer.told.len(), ours.told.intersection(&peer.told).count());
-    println!("FIGURE ours_whole_us {:.3}", of(|r| r[1]));
-    println!("FIGURE peer_whole_us {:.3}", of(|r| r[3]));
-    println!("FIGURE ours_alone_us {:.3}", of(|r| r[1] - r[0]));
-    println!("FIGURE peer_alone_us {:.3}", of(|r| r[3] - r[2]));
-    println!("FIGURE whole_ratio {:.3}", of(|r| r[3] / r[1]));
-    println!("FIGURE alone_ratio {:.3}", of(|r| (r[3] - r[2]) / (r[1] - r[0])));
-    println!("FIGURE ours_groups {}", ours.told.len());
-    println!("FIGURE peer_groups {}", peer.told.len());
+    println!("FIGURE whole_us {:.4}", of(|r| r[1]));
+    println!("FIGURE alone_us {:.4}", of(|r| r[1] - r[0]));
+    println!("FIGURE groups {}", side.told().len());
+}
+
+/// An engine with correlations.
+trait Side {
+    fn base(&mut self, lines: &[&[u8]]);
+    /// `first` is the number of the first line.
+    fn whole(&mut self, lines: &[&[u8]], first: u64);
+    /// Which groups were told; outside the measured time.
+    fn note(&mut self);
+    fn told(&self) -> &BTreeSet<Group>;
 }
 
 /// Correlation and the values it grouped by.
@@ -117,12 +100,8 @@ impl Ours {
         }
     }
 
-    fn base(&mut self, line: &[u8]) {
-        self.set.matches_json(line, &self.routing, &mut self.scratch, &mut self.hits).expect("an event");
-    }
-
     /// As `vedette match` does it.
-    fn whole(&mut self, lines: &[&[u8]], first: u64) {
+    fn some(&mut self, lines: &[&[u8]], first: u64) {
         let mut fed = std::mem::take(&mut self.fed);
         for (line, number) in lines.iter().zip(first..) {
             let event =
@@ -157,14 +136,29 @@ impl Ours {
         }
         self.fed = fed;
     }
+}
 
-    /// Which groups were told, outside the measured time.
+impl Side for Ours {
+    fn base(&mut self, lines: &[&[u8]]) {
+        for line in lines {
+            self.set.matches_json(line, &self.routing, &mut self.scratch, &mut self.hits).expect("an event");
+        }
+    }
+
+    fn whole(&mut self, lines: &[&[u8]], first: u64) {
+        lines.chunks(AHEAD).enumerate().for_each(|(at, lines)| self.some(lines, first + (at * AHEAD) as u64));
+    }
+
     fn note(&mut self) {
         for finding in self.made.drain(..) {
             let rule = self.set.correlations().iter().find(|c| c.meta.id == finding.rule.id).expect("its rule");
             let value = |k: &rule::GroupKey| finding.facts.get_named(&k.name).map_or_else(String::new, |v| v.to_text().into_owned());
             self.told.insert((rule.meta.title.clone(), rule.group_by.iter().map(value).collect()));
         }
+    }
+
+    fn told(&self) -> &BTreeSet<Group> {
+        &self.told
     }
 }
 
@@ -187,15 +181,21 @@ impl Peer {
         whole.set_logsource_extractor(Some(LogSourceExtractor::new()));
         Self { base, whole, made: Vec::new(), told: BTreeSet::new() }
     }
+}
 
-    fn base(&self, line: &[u8]) {
-        let json: serde_json::Value = serde_json::from_slice(line).expect("an event");
-        std::hint::black_box(self.base.evaluate(&JsonEvent::borrow(&json)));
+impl Side for Peer {
+    fn base(&mut self, lines: &[&[u8]]) {
+        for line in lines {
+            let json: serde_json::Value = serde_json::from_slice(line).expect("an event");
+            std::hint::black_box(self.base.evaluate(&JsonEvent::borrow(&json)));
+        }
     }
 
-    fn whole(&mut self, line: &[u8]) {
-        let json: serde_json::Value = serde_json::from_slice(line).expect("an event");
-        self.made.extend(self.whole.process_event(&JsonEvent::borrow(&json)).into_iter().filter(EvaluationResult::is_correlation));
+    fn whole(&mut self, lines: &[&[u8]], _: u64) {
+        for line in lines {
+            let json: serde_json::Value = serde_json::from_slice(line).expect("an event");
+            self.made.extend(self.whole.process_event(&JsonEvent::borrow(&json)).into_iter().filter(EvaluationResult::is_correlation));
+        }
     }
 
     fn note(&mut self) {
@@ -205,5 +205,9 @@ impl Peer {
                 self.told.insert((result.header.rule_title.clone(), group));
             }
         }
+    }
+
+    fn told(&self) -> &BTreeSet<Group> {
+        &self.told
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `oracle speed LANE RULES`, `oracle equal LANE RULES`: LANE is `linux` or `windows`, RULES `all` or `linux`.
 //! `oracle load ours|peer`: CPU time and memory of loading all rules, in a process of its own.
-//! `oracle correlate EVENTS RULES`: a stream through detection and correlations, both sides from the line to the finding.
+//! `oracle correlate ours|peer EVENTS RULES`: a stream through detection and correlations, both sides from the line to the finding.
 //! `oracle write FOLDER COPIES`: the Linux lane in order of time, all rules and four correlations over it as files. Data: the folder in VEDETTE_DATA. Answers are `FIGURE name value` lines.
 
 mod correlated;
@@ -34,13 +34,13 @@ fn main() {
     match words.as_slice() {
         ["speed", lane, rules] => speed(lane, rules),
         ["equal", lane, rules] => equal::equal(lane, rules),
-        ["correlate", events, rules] => correlated::correlate(events, rules),
+        ["correlate", who @ ("ours" | "peer"), events, rules] => correlated::correlate(who, events, rules),
         ["write", folder, copies] => lane::write(std::path::Path::new(folder), copies.parse().expect("a number of copies")),
         ["load", who] => load(who),
         ["ours", lane, rules] => ours_only(lane, rules),
         _ => {
             eprintln!(
-                "oracle speed|equal|ours linux|windows all|linux, oracle correlate EVENTS RULES, oracle write FOLDER COPIES, or oracle load ours|peer"
+                "oracle speed|equal|ours linux|windows all|linux, oracle correlate ours|peer EVENTS RULES, oracle write FOLDER COPIES, or oracle load ours|peer"
             );
             std::process::exit(2);
         }

@@ -207,7 +207,7 @@ impl Telling<'_> {
         self.notes.get(n).copied().unwrap_or(0)
     }
     pub(crate) fn named(&self, n: usize) -> Value {
-        self.names.get(u32::try_from(self.note(n)).unwrap_or(u32::MAX)).clone()
+        self.names.get(u32::try_from(self.note(n)).unwrap_or(u32::MAX))
     }
     pub(crate) fn fields(&self) -> String {
         self.rule.fields.iter().map(|k| k.name.as_str()).collect::<Vec<_>>().join(" + ")
