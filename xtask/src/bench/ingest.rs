@@ -44,7 +44,7 @@ fn peer(folder: &Path) -> Result<f64> {
         shell::sh("python3", &["-m", "venv", &venv.display().to_string()])?;
         shell::sh(&python, &["-m", "pip", "install", "-q", "duckdb", "pyarrow"])?;
     }
-    let script = folder.join("duckdb.py");
+    let script = folder.join("peer.py");
     std::fs::write(&script, SCRIPT)?;
     let args =
         [script.display().to_string(), folder.join("plain/events").display().to_string(), folder.join("peer.duckdb").display().to_string()];
