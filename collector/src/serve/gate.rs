@@ -1,5 +1,6 @@
 //! The one authorisation gate. Every request passes `guard`: who is it, which row of which table is asked for, does the role
-//! allow it, did a write made with a cookie really come from our own pages. Deny by default: no row, no entry.
+//! allow it, has a password that somebody else set been changed, did a write made with a cookie really come from our own pages. Deny by
+//! default: no row, no entry.
 //!
 //! Errors are the same bytes for "does not exist" and "outside your scope".
 
@@ -95,7 +96,9 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     if let Some(mut shown) = shown
         && let Some(problem) = response.extensions().get::<Problem>().cloned()
     {
-        response = if problem.status == 401 && method == Method::GET {
+        response = if problem.code == Code::PasswordFirst.row().name && method == Method::GET {
+            Redirect::to("/password").into_response()
+        } else if problem.status == 401 && method == Method::GET {
             let next: String = path.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_')).take(200).collect();
             Redirect::to(&format!("/login?next={next}")).into_response()
         } else {
@@ -118,6 +121,7 @@ async fn admit(shared: &Arc<Shared>, permission: Option<Permission>, page_form: 
     let open = permission == Permission::Public || (permission == Permission::MetricsRead && shared.config.open_metrics);
     match &caller {
         Some(caller) if !open && !caller.may(permission) => return Err(Fail::code(Code::Denied)),
+        Some(caller) if !open && caller.must_change && permission != Permission::Own => return Err(Fail::code(Code::PasswordFirst)),
         None if !open => return Err(Fail::code(Code::NotLoggedIn)),
         _ => {}
     }

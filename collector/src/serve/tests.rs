@@ -66,7 +66,11 @@ impl House {
     }
     /// Logs in and gives (cookie, csrf).
     async fn log_in(&self) -> (String, String) {
-        let answer = self.call("POST", "/api/v1/login", &[], json!({"name": "duty", "password": sample::PASSWORD})).await;
+        self.log_in_with(sample::PASSWORD).await
+    }
+
+    async fn log_in_with(&self, password: &str) -> (String, String) {
+        let answer = self.call("POST", "/api/v1/login", &[], json!({"name": "duty", "password": password})).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
         (cookie, answer.json()["csrf"].as_str().unwrap().to_owned())
@@ -329,6 +333,32 @@ async fn a_cookie_writes_only_from_our_own_pages() {
     assert_eq!(form(format!("action=note&note=%E5%A4%87%E6%B3%A8+1&revision=2&csrf={csrf}")).await.status, 303, "works without scripts");
     let conflict = form(format!("action=investigate&revision=1&csrf={csrf}")).await;
     assert!(conflict.status == 409 && conflict.body.contains("已被他人先行修改"), "{}", conflict.status);
+}
+
+#[tokio::test]
+async fn a_password_somebody_else_set_opens_nothing_but_its_own_change() {
+    let house = House::new(2);
+    let mut person = house.shared.desk.person("duty").unwrap().unwrap();
+    person.must_change = true;
+    house.shared.desk.put_person(&person).unwrap();
+    let (cookie, csrf) = house.log_in().await;
+    let page = |path: &'static str| Request::get(path).header("cookie", &cookie).header("accept", "text/html").body(Body::empty()).unwrap();
+    for path in ["/", "/agents", "/units", "/enrol", "/alerts/A0"] {
+        let answer = house.send(page(path)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/password"), "{path}");
+    }
+    assert_eq!(house.send(page("/password")).await.status, 200);
+    for path in ["/api/v1/alerts", "/api/v1/events", "/api/v1/feed", "/api/v1/agents"] {
+        let answer = house.send(Request::get(path).header("cookie", &cookie).body(Body::empty()).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (403, Some("password_first")), "{path}");
+    }
+    let own = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+    let change = |new: &str| house.call("POST", "/api/v1/me/password", &own, json!({"old": sample::PASSWORD, "new": new}));
+    assert_eq!(change(sample::PASSWORD).await.status, 422, "the same again is no change");
+    assert_eq!(change("wall-of-lamps-2026").await.status, 204);
+    let (cookie, _) = house.log_in_with("wall-of-lamps-2026").await;
+    let open = house.send(Request::get("/agents").header("cookie", &cookie).header("accept", "text/html").body(Body::empty()).unwrap()).await;
+    assert_eq!(open.status, 200);
 }
 
 #[tokio::test]

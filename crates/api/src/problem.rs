@@ -24,6 +24,7 @@ codes! {
     NotLoggedIn "not_logged_in" 401 "log in first" "请先登录";
     BadLogin "bad_login" 401 "name or password is wrong" "用户名或密码错误";
     Denied "denied" 403 "your role does not allow this" "您的角色无权执行此操作";
+    PasswordFirst "password_first" 403 "somebody else set your password; set your own first" "当前密码由他人设置，请先设置自己的密码";
     CrossSite "cross_site" 403 "the request did not come from this console" "请求并非来自本控制台";
     NotFound "not_found" 404 "no such thing, or it is outside your scope" "不存在，或不在您的权限范围内";
     WrongMethod "wrong_method" 405 "this address does not take that method" "该地址不支持此方法";

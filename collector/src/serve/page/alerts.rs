@@ -42,9 +42,6 @@ pub struct PageParams {
 }
 
 pub async fn list(State(shared): State<App>, caller: Caller, Params(wish): Params<PageParams>, page: Page) -> Result<Response, Fail> {
-    if caller.must_change && caller.csrf.is_some() {
-        return Ok(Redirect::to("/password").into_response());
-    }
     let state = if wish.state.is_empty() { "open".to_owned() } else { wish.state.clone() };
     let params = ListParams {
         q: Some(wish.q.clone()),

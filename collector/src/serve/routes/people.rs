@@ -131,6 +131,9 @@ pub fn change_password(shared: &Shared, caller: &Caller, wish: &NewPassword) -> 
         shared.logins.failed(&keys, shared.now());
         return Err(Fail::code(Code::BadLogin));
     }
+    if wish.new == wish.old {
+        return Err(Fail::because(Code::Unprocessable, "the new password is the old one", "新密码与当前密码相同"));
+    }
     person.password_hash = hash_password(&wish.new)?;
     person.must_change = false;
     shared.desk.put_person(&person)?;

@@ -272,7 +272,7 @@ mod tests {
         b.push(1005, b"fghij");
         assert!(b.out.is_empty());
         assert_eq!(b.push(1000, b"abcd"), Pushed::default());
-        assert!(b.push(1000, b"XXXX").retransmitted);
+        assert!(b.push(1000, b"WXYZ").retransmitted);
         assert!(b.push(1008, b"ijk").retransmitted);
         assert_eq!(b.out, b"abcdefghijk");
         assert_eq!(b.budget, 1 << 20);
