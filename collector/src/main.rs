@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use collector::{cli, command, explain, matching};
 
+/// What workers and connections allocate, the engine's and the writers' threads free: the system's allocator makes such threads wait for
+/// each other (two cores matched 1.35 times what one did; with this one 1.8 times).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Vedette 烽燧: city-wide network-security monitoring and early warning
 #[derive(Parser)]
 #[command(

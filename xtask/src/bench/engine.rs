@@ -37,13 +37,16 @@ pub fn run(report: &mut Report) -> Result<()> {
     let manifest = folder.join("Cargo.toml").display().to_string();
     let target_text = target.display().to_string();
     listen("cargo", &["build", "--release", "--locked", "-q", "--manifest-path", &manifest, "--target-dir", &target_text])?;
-    let program = target.join("release/oracle").display().to_string();
+    let program = |name: &str| target.join("release").join(name).display().to_string();
+    let (system, mimalloc) = (program("oracle"), program("oracle_mimalloc"));
     let setting = format!("VEDETTE_DATA={}", data.display());
-    let ask = |words: &[&str]| -> Result<Said> {
-        let mut all = vec![setting.as_str(), program.as_str()];
+    let call = |program: &str, words: &[&str]| -> Result<Said> {
+        let mut all = vec![setting.as_str(), program];
         all.extend(words);
         listen("env", &all)
     };
+    let ask = |words: &[&str]| call(&system, words);
+    let ask_mimalloc = |words: &[&str]| call(&mimalloc, words);
     for (lane, rules, minimum, aim, name) in LANES {
         let said = ask(&["speed", lane, rules])?;
         report.aims_up(name, said.figure("ratio")?, *minimum, *aim, "x");
@@ -56,7 +59,7 @@ pub fn run(report: &mut Report) -> Result<()> {
     report.aims_down("  and after both lanes", share("used_mib")?, 0.5, 0.25, "x");
     report.aims_down("load time of all rules, share of rsigma's", share("load_s")?, 1.0, 0.5, "x");
     cores(report, &ask)?;
-    correlations(report, &ask)?;
+    correlations(report, &ask, &ask_mimalloc)?;
     for (lane, rules, ..) in LANES {
         let said = ask(&["equal", lane, rules])?;
         report.at_most(
@@ -70,8 +73,9 @@ pub fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Four correlations: cost beside rsigma's, then what is missed and how much memory it takes.
-fn correlations(report: &mut Report, ask: &dyn Fn(&[&str]) -> Result<Said>) -> Result<()> {
+/// Four correlations: cost beside rsigma's, each with the allocator its program ships with, then what is missed and how much memory it
+/// takes.
+fn correlations(report: &mut Report, system: &dyn Fn(&[&str]) -> Result<Said>, mimalloc: &dyn Fn(&[&str]) -> Result<Said>) -> Result<()> {
     let folder = super::scratch("streams")?;
     let city = |words: &[&str]| -> Result<Said> {
         let mut all = vec!["run", "--release", "--locked", "-q", "-p", "correlate", "--example", "city", "--"];
@@ -81,16 +85,25 @@ fn correlations(report: &mut Report, ask: &dyn Fn(&[&str]) -> Result<Said>) -> R
     for (stream, what) in STREAMS {
         city(&[stream, "--write", &folder.display().to_string()])?;
         let file = |name: &str| folder.join(name).display().to_string();
-        let mut sides = [Vec::new(), Vec::new()];
+        let mut sides = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..STREAM_ROUNDS {
-            for (who, side) in ["ours", "peer"].into_iter().zip(&mut sides) {
+            for ((who, ask), side) in
+                [("ours", mimalloc), ("peer", system), ("ours", system), ("peer", mimalloc)].into_iter().zip(&mut sides)
+            {
                 let said = ask(&["correlate", who, &file(&format!("{stream}.jsonl")), &file("rules.yml")])?;
                 side.push((said.figure("whole_us")?, said.figure("alone_us")?));
             }
         }
-        let [ours, peer] = sides.map(|side| (median(side.iter().map(|r| r.0).collect()), median(side.iter().map(|r| r.1).collect())));
+        let [ours, peer, ours_system, peer_mimalloc] =
+            sides.map(|side| (median(side.iter().map(|r| r.0).collect()), median(side.iter().map(|r| r.1).collect())));
         report.aims_up(&format!("four correlations, line to finding, {what}: times less CPU"), peer.0 / ours.0, 10.0, 20.0, "x");
-        for (who, side) in [("ours", ours), ("rsigma-eval 0.23.0", peer)] {
+        let named = [
+            ("ours, mimalloc", ours),
+            ("rsigma-eval 0.23.0, system's allocator", peer),
+            ("ours, system's allocator", ours_system),
+            ("rsigma-eval 0.23.0, mimalloc", peer_mimalloc),
+        ];
+        for (who, side) in named {
             report.says(&format!("  {who}"), side.0, "us/event", &format!("of it correlations alone {:.2}", side.1));
         }
         report.says("  without parse and detection: times less CPU", peer.1 / ours.1, "x", "");
