@@ -2,7 +2,10 @@
 //!
 //! Dotted names become nested objects; fields OCSF does not have go under `unmapped` with their dotted name as the key.
 
+mod plain;
+
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use crate::fields::{Home, Name};
 use crate::ocsf::{self, Map, Node};
@@ -12,7 +15,21 @@ use crate::{Event, Shape, field};
 /// The event as one line of OCSF 1.8 JSON, keys in a fixed order: header first, then fields by name. A field stands at its OCSF place where
 /// the event's class has that place and the value fits it, else under `unmapped`.
 pub fn ocsf_json(event: &Event) -> String {
-    let mut out = String::with_capacity(512);
+    let mut out = String::with_capacity(1024);
+    write_ocsf_json(event, &mut out);
+    out
+}
+
+/// As `ocsf_json`, at the end of a text that is there already: for writers of many lines.
+pub fn write_ocsf_json(event: &Event, out: &mut String) {
+    if !plain::write(event, out) {
+        out.push_str(&tree(event));
+    }
+}
+
+/// The line of any event, by way of a tree.
+fn tree(event: &Event) -> String {
+    let mut out = String::with_capacity(1024);
     let class = event.kind.class_uid();
     let _ = write!(
         out,
@@ -128,9 +145,7 @@ fn write_node(node: &Node, out: &mut String) {
 fn write_value(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
-        Value::Int(n) => {
-            let _ = write!(out, "{n}");
-        }
+        Value::Int(n) => write_int(*n, out),
         Value::Float(x) if x.is_finite() => {
             let _ = write!(out, "{x}");
         }
@@ -146,13 +161,53 @@ fn write_value(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Text(_) | Value::Ip(_) | Value::Bytes(_) => write_json_text(&value.to_text(), out),
+        Value::Text(text) => write_json_text(text, out),
+        Value::Ip(IpAddr::V4(ip)) => {
+            let [a, b, c, d] = ip.octets();
+            out.push('"');
+            for (byte, end) in [(a, '.'), (b, '.'), (c, '.'), (d, '"')] {
+                write_number(byte.into(), out);
+                out.push(end);
+            }
+        }
+        Value::Ip(IpAddr::V6(_)) | Value::Bytes(_) => write_json_text(&value.to_text(), out),
     }
+}
+
+fn write_int(n: i64, out: &mut String) {
+    if n < 0 {
+        out.push('-');
+    }
+    write_number(n.unsigned_abs(), out);
+}
+
+/// Decimal digits, without the machinery of formatting: a line has a dozen numbers.
+fn write_number(mut n: u64, out: &mut String) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f)
 }
 
 /// Writes a JSON string with its quotes; every control character is escaped.
 pub fn write_json_text(text: &str, out: &mut String) {
     out.push('"');
+    if !text.bytes().any(needs_escape) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),

@@ -18,7 +18,7 @@ mod value;
 pub use fields::{Field, Home, Kind, Name, Shape, field};
 pub use finding::{Evidence, Finding, Match, Reason, RuleMeta, Span};
 pub use id::{AgentId, Class, Epoch, EventId, IdError};
-pub use json::{ocsf_json, write_json_text};
+pub use json::{ocsf_json, write_json_text, write_ocsf_json};
 pub use limit::{EVIDENCE_MAX, FIELDS_MAX, LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use ocsf::is_filler;
 pub use severity::{Level, Severity};

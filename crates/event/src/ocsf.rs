@@ -119,7 +119,7 @@ fn fits(shape: Shape, name: &str, value: &Value) -> bool {
     }
 }
 
-fn is_mac(text: &str) -> bool {
+pub(crate) fn is_mac(text: &str) -> bool {
     let mut parts = 0;
     text.split([':', '-']).all(|part| {
         parts += 1;

@@ -33,8 +33,16 @@ impl Value {
 
     /// A MAC address in the usual form `aa:bb:cc:dd:ee:ff`.
     pub fn mac(mac: [u8; 6]) -> Self {
-        let [a, b, c, d, e, f] = mac;
-        Self::Text(format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}").into())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(17);
+        for (n, byte) in mac.into_iter().enumerate() {
+            if n > 0 {
+                text.push(':');
+            }
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        Self::Text(text.into())
     }
 
     pub fn as_str(&self) -> Option<&str> {
@@ -178,6 +186,21 @@ impl Fields {
         } else {
             self.refused = self.refused.saturating_add(1);
         }
+    }
+
+    /// Sets a field of an event that is being made and is known not to have it yet: nothing is looked up.
+    pub fn put(&mut self, field: Field, value: impl Into<Value>) {
+        debug_assert!(self.get(field).is_none(), "{field:?} is set twice");
+        if self.entries.len() < FIELDS_MAX {
+            self.entries.push((Name::Known(field), value.into()));
+        } else {
+            self.refused = self.refused.saturating_add(1);
+        }
+    }
+
+    /// Makes room for so many more fields at once.
+    pub fn reserve(&mut self, fields: usize) {
+        self.entries.reserve(fields.min(FIELDS_MAX));
     }
 
     /// Sets a field only if there is something to say.
