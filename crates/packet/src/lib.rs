@@ -17,6 +17,6 @@ mod testing;
 
 pub use anomaly::{Anomalies, Anomaly};
 pub use community::community_id;
-pub use decode::{Arp, Body, Decoded, Fragment, Icmp, Ip, Tcp, TcpFlags, Transport, Udp, decode};
+pub use decode::{Arp, Body, Decoded, Fragment, Icmp, Ip, Tcp, TcpFlags, Transport, Udp, decode, decode_slowly};
 pub use flow::{Chunk, Count, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Observer, Report, Side, Want};
 pub use frame::{Direction, FRAME_LEN_MAX, Frame, LinkType};

@@ -16,22 +16,27 @@ pub(crate) fn sha1_one_block(input: &[u8]) -> [u8; 20] {
         w[t] = (w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16]).rotate_left(1);
     }
     let start: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-    let [mut a, mut b, mut c, mut d, mut e] = start;
-    for (t, word) in w.iter().enumerate() {
-        let (f, k) = match t / 20 {
-            0 => ((b & c) | (!b & d), 0x5a82_7999),
-            1 => (b ^ c ^ d, 0x6ed9_eba1),
-            2 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc),
-            _ => (b ^ c ^ d, 0xca62_c1d6u32),
-        };
-        let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(*word).wrapping_add(k);
-        (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
-    }
+    let mut state = start;
+    // A loop for each function, so that none of them asks which one is due.
+    rounds(&mut state, &w[..20], 0x5a82_7999, |b, c, d| d ^ (b & (c ^ d)));
+    rounds(&mut state, &w[20..40], 0x6ed9_eba1, |b, c, d| b ^ c ^ d);
+    rounds(&mut state, &w[40..60], 0x8f1b_bcdc, |b, c, d| (b & c) | (d & (b | c)));
+    rounds(&mut state, &w[60..], 0xca62_c1d6, |b, c, d| b ^ c ^ d);
     let mut out = [0u8; 20];
-    for (slot, (x, y)) in out.chunks_exact_mut(4).zip([a, b, c, d, e].into_iter().zip(start)) {
+    for (slot, (x, y)) in out.chunks_exact_mut(4).zip(state.into_iter().zip(start)) {
         slot.copy_from_slice(&x.wrapping_add(y).to_be_bytes());
     }
     out
+}
+
+#[inline(always)]
+fn rounds(state: &mut [u32; 5], words: &[u32], k: u32, f: impl Fn(u32, u32, u32) -> u32) {
+    let [mut a, mut b, mut c, mut d, mut e] = *state;
+    for word in words {
+        let next = a.rotate_left(5).wrapping_add(f(b, c, d)).wrapping_add(e).wrapping_add(k).wrapping_add(*word);
+        (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
+    }
+    *state = [a, b, c, d, e];
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What makes packets one flow: both addresses, both ports, the protocol; the same for either direction.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ahash::RandomState;
 
 use crate::community::icmp_ports;
 use crate::decode::{Fragment, Ip, Transport};
@@ -13,16 +15,6 @@ pub(super) enum Kind {
     Icmp,
     /// No ports: another protocol, or a fragment after the first.
     Bare,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    low: u128,
-    high: u128,
-    ports: u32,
-    protocol: u8,
-    v6: bool,
-    kind: Kind,
 }
 
 /// The ends of one packet as it travelled.
@@ -50,12 +42,27 @@ impl Ends {
         Self { src: (ip.src, sp), dst: (ip.dst, dp), protocol: ip.protocol, kind, one_way }
     }
 
-    /// The key. One-way ICMP keeps its direction, so that it is a flow of its own each way.
-    pub(super) fn key(&self) -> Key {
-        let (a, b) = (number(self.src.0), number(self.dst.0));
-        let swap = !self.one_way && (b, self.dst.1) < (a, self.src.1);
-        let (low, high, p, q) = if swap { (b, a, self.dst.1, self.src.1) } else { (a, b, self.src.1, self.dst.1) };
-        Key { low, high, ports: u32::from(p) << 16 | u32::from(q), protocol: self.protocol, v6: self.src.0.is_ipv6(), kind: self.kind }
+    /// The same for both directions, keyed. One-way ICMP keeps its direction, so that it is a flow of its own each way.
+    #[inline]
+    pub(super) fn hash(&self, keys: &RandomState) -> u32 {
+        let rest = u64::from(self.protocol) << 8 | self.kind as u64;
+        let hash = match (self.src.0, self.dst.0) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let end = |ip: Ipv4Addr, port: u16| u64::from(ip.to_bits()) << 16 | u64::from(port);
+                let (a, b) = self.in_order(end(a, self.src.1), end(b, self.dst.1));
+                keys.hash_one((a, b ^ rest << 48))
+            }
+            (a, b) => {
+                let (a, b) = self.in_order((number(a), self.src.1), (number(b), self.dst.1));
+                keys.hash_one((a, b, rest | 1 << 16))
+            }
+        };
+        (hash >> 32) as u32 ^ hash as u32
+    }
+
+    #[inline]
+    fn in_order<T: PartialOrd>(&self, a: T, b: T) -> (T, T) {
+        if !self.one_way && b < a { (b, a) } else { (a, b) }
     }
 }
 

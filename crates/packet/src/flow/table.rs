@@ -4,13 +4,17 @@
 //! flows, then attempts without an answer (so a SYN flood pushes out its own flows), then the rest, oldest first; each is
 //! counted and reported as evicted. Time never goes back: a packet older than the newest one is taken at the newest
 //! time, unless the clock jumped back by more than `BACK_STEP`, then the new time holds.
+//!
+//! A busy flow moves to the end of its list once in `RELIST_NS`, not with each packet, which would touch both neighbours' memory: so an idle flow
+//! is found out at most that much late, and "oldest first" is true to that much.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use ahash::RandomState;
 use event::{SECOND_NS, Timestamp};
 
-use super::key::{Ends, Key, Kind, service_rank};
+use super::index::Index;
+use super::key::{Ends, Kind, service_rank};
 use super::stream::Room;
 use super::tcp::{self, Next, hand_on, say};
 use super::{EndReason, Flow, History, Observer, Report, Side, Want};
@@ -74,6 +78,8 @@ const BACK_STEP: i64 = 3600 * SECOND_NS;
 /// After so long without packets from its interface, a flow's direction may come from another one.
 const INTERFACE_HOLD: i64 = SECOND_NS;
 const NONE: u32 = u32::MAX;
+/// How far the order within a list may lag behind the packets.
+const RELIST_NS: i64 = SECOND_NS / 4;
 
 /// Lists of flows by what becomes of them when nothing comes, in the order of eviction.
 const LISTS: usize = 5;
@@ -82,13 +88,17 @@ const HALF_OPEN: usize = 1;
 const OTHER: usize = 2;
 const UDP: usize = 3;
 const TCP: usize = 4;
+/// Not in a list yet: its first packet decides.
+const UNLISTED: usize = LISTS;
 
 struct Slot<D> {
-    key: Key,
     flow: Flow,
     data: D,
     /// Table time of the last touch.
     touched: Timestamp,
+    /// Table time at which it took its place in its list.
+    listed: Timestamp,
+    hash: u32,
     generation: u32,
     list: u8,
     prev: u32,
@@ -103,7 +113,8 @@ struct List {
 
 pub struct FlowTable<D> {
     config: FlowConfig,
-    map: HashMap<Key, u32, RandomState>,
+    index: Index,
+    keys: RandomState,
     slots: Vec<Option<Slot<D>>>,
     free: Vec<u32>,
     lists: [List; LISTS],
@@ -120,7 +131,8 @@ impl<D: Default> FlowTable<D> {
         Self {
             hold: config.hold_bytes_max,
             config,
-            map: HashMap::default(),
+            index: Index::new(),
+            keys: RandomState::new(),
             slots: Vec::new(),
             free: Vec::new(),
             lists: [List { head: NONE, tail: NONE }; LISTS],
@@ -133,10 +145,10 @@ impl<D: Default> FlowTable<D> {
     }
 
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.index.len()
     }
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.index.len() == 0
     }
     pub fn stats(&self) -> FlowStats {
         self.stats
@@ -152,9 +164,13 @@ impl<D: Default> FlowTable<D> {
         let at = self.now;
         self.stats.packets += 1;
         let ends = Ends::of(ip);
-        let key = ends.key();
+        let hash = ends.hash(&self.keys);
         let tcp = if let Transport::Tcp(tcp) = &ip.transport { Some(tcp) } else { None };
-        let mut index = self.map.get(&key).copied();
+        let slots = &self.slots;
+        let mut index = self.index.find(hash, |at| {
+            let slot = slots.get(at as usize).and_then(Option::as_ref);
+            slot.is_some_and(|slot| is_of(&slot.flow, &ends))
+        });
         if let (Some(at_index), Some(tcp)) = (index, tcp)
             && let Some(slot) = self.slots.get(at_index as usize).and_then(Option::as_ref)
         {
@@ -164,7 +180,7 @@ impl<D: Default> FlowTable<D> {
                 index = None;
             }
         }
-        let index = index.unwrap_or_else(|| self.begin(key, &ends, frame, decoded, ip, observer));
+        let index = index.unwrap_or_else(|| self.begin(hash, &ends, frame, decoded, ip, observer));
         self.touch(index, frame, &ends, ip, observer);
     }
 
@@ -241,14 +257,14 @@ impl<D: Default> FlowTable<D> {
 
     fn begin<O: Observer<D>>(
         &mut self,
-        key: Key,
+        hash: u32,
         ends: &Ends,
         frame: &Frame<'_>,
         decoded: &Decoded<'_>,
         ip: &Ip<'_>,
         observer: &mut O,
     ) -> u32 {
-        if self.map.len() >= self.config.flows_max {
+        if self.index.len() >= self.config.flows_max {
             self.evict(observer);
         }
         self.serial += 1;
@@ -282,15 +298,17 @@ impl<D: Default> FlowTable<D> {
             last_report: self.now,
             wake_set: false,
             wake_asked: false,
-            stopped: false,
+            // Nobody wants bytes.
+            stopped: self.config.stream_bytes == 0,
         };
         let slot = Slot {
-            key,
             flow,
             data: D::default(),
             touched: self.now,
+            listed: self.now,
+            hash,
             generation: self.generation,
-            list: OTHER as u8,
+            list: UNLISTED as u8,
             prev: NONE,
             next: NONE,
         };
@@ -304,8 +322,7 @@ impl<D: Default> FlowTable<D> {
                 (self.slots.len() - 1) as u32
             }
         };
-        self.map.insert(key, index);
-        self.push_back(index, OTHER);
+        self.index.insert(hash, index);
         index
     }
 
@@ -369,7 +386,9 @@ impl<D: Default> FlowTable<D> {
             let entry = (at.plus_ns(self.config.attempt_wait_ns), index, slot.generation);
             self.wakes.push_back(entry);
         }
-        self.relist(index, list);
+        if usize::from(slot.list) != list || !(0..RELIST_NS).contains(&at.since(slot.listed)) {
+            self.relist(index, list);
+        }
         // One wake a flow at most; the bound holds because ended flows leave stale entries only until they are due.
         if self.wakes.len() > self.config.flows_max.saturating_mul(2)
             && let Some((due, index, generation)) = self.wakes.pop_front()
@@ -414,7 +433,7 @@ impl<D: Default> FlowTable<D> {
     fn end<O: Observer<D>>(&mut self, index: u32, reason: EndReason, observer: &mut O) {
         self.unlink(index);
         let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) else { return };
-        self.map.remove(&slot.key);
+        self.index.remove(slot.hash, index);
         self.free.push(index);
         self.stats.flows_ended += 1;
         let (flow, data) = (&mut slot.flow, &mut slot.data);
@@ -439,7 +458,7 @@ impl<D: Default> FlowTable<D> {
     fn relist(&mut self, index: u32, list: usize) {
         self.unlink(index);
         if let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) {
-            slot.touched = self.now;
+            (slot.touched, slot.listed) = (self.now, self.now);
         }
         self.push_back(index, list);
     }
@@ -461,6 +480,9 @@ impl<D: Default> FlowTable<D> {
     fn unlink(&mut self, index: u32) {
         let Some(slot) = self.slots.get(index as usize).and_then(Option::as_ref) else { return };
         let (prev, next, list) = (slot.prev, slot.next, usize::from(slot.list));
+        if list == UNLISTED {
+            return;
+        }
         match self.slots.get_mut(prev as usize).and_then(Option::as_mut) {
             Some(p) => p.next = next,
             None => self.lists[list].head = next,
@@ -470,6 +492,16 @@ impl<D: Default> FlowTable<D> {
             None => self.lists[list].tail = prev,
         }
     }
+}
+
+/// True if a packet with these ends belongs to the flow, either way.
+#[inline]
+fn is_of(flow: &Flow, ends: &Ends) -> bool {
+    flow.protocol == ends.protocol
+        && flow.kind == ends.kind
+        && (flow.originator == ends.src && flow.responder == ends.dst
+            || !ends.one_way && flow.originator == ends.dst && flow.responder == ends.src)
+        && flow.one_way == ends.one_way
 }
 
 /// The side a packet comes from; a flow whose two ends are the same has only an originator.
