@@ -115,15 +115,8 @@ enum Command {
         /// pcap, pcapng or log files, also gzipped
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Form of the output
-        #[arg(long, short, value_enum, default_value = "jsonl")]
-        output: replay::Form,
-        /// Format of log files that do not say by their content what they are
-        #[arg(long, value_name = "NAME")]
-        format: Option<String>,
-        /// Hours east of UTC of the host that wrote the logs
-        #[arg(long, value_name = "HOURS", default_value = "0", allow_hyphen_values = true)]
-        utc_offset: f32,
+        #[command(flatten)]
+        ask: replay::Ask,
     },
     /// Show how log lines are understood; without one, reads them from standard input
     Explain {
@@ -167,7 +160,7 @@ pub fn main() -> ExitCode {
             Ok(config) => status::run(&config),
             Err(errors) => bad_config(&errors),
         },
-        Command::Replay { files, output, format, utc_offset } => replay::run(&files, output, format.as_deref(), utc_offset),
+        Command::Replay { files, ask } => replay::run(&files, &ask),
         Command::Explain { line, format } => explain::run(line.as_deref(), format.as_deref()),
         Command::Print { what: What::Config } => {
             put(&config::print());
@@ -291,6 +284,7 @@ mod tests {
             "vedette-agent enrol --state /x vedette1:a:1:b",
             "vedette-agent check --config /x",
             "vedette-agent replay a.pcap b.log -o jsonl",
+            "vedette-agent replay a.pcap --flows-only --flows-max 65536 -o none",
             "vedette-agent print config",
             "vedette-agent print fields",
             "vedette-agent doctor",

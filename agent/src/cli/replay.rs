@@ -3,11 +3,13 @@
 
 use event::{AgentId, Class, Epoch, Event, EventId, Timestamp, field};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use proto::net::Enabled;
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 
 use super::{Exit, cannot, complain};
-use crate::sensor::net;
+use crate::sensor::net::{self, PipelineConfig};
 
 /// Longer lines are cut, as the log sensor does.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -18,18 +20,60 @@ const LONG_BYTES: u64 = 8 * 1024 * 1024;
 pub(super) enum Form {
     /// OCSF JSON, one event a line
     Jsonl,
+    /// One line an event for people: time, log source, who spoke with whom, what was seen
+    Table,
     /// Only how many events of which log source
     Count,
+    /// Nothing: read everything, report only what is wrong with the files
+    None,
 }
 
-pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>, utc_offset_hours: f32) -> Exit {
+/// What `replay` is asked for besides the files.
+#[derive(clap::Args)]
+pub(super) struct Ask {
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value = "jsonl")]
+    output: Form,
+    /// Format of log files that do not say by their content what they are
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+    /// Hours east of UTC of the host that wrote the logs
+    #[arg(long, value_name = "HOURS", default_value = "0", allow_hyphen_values = true)]
+    utc_offset: f32,
+    /// Of captures: flows alone, no protocols
+    #[arg(long)]
+    flows_only: bool,
+    /// Of captures: flows remembered at once; more are pushed out, counted, and told as they go
+    #[arg(long, value_name = "N", default_value_t = FLOWS_MAX, value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    flows_max: u32,
+}
+
+/// A file is read by somebody with time and memory, not beside a service.
+const FLOWS_MAX: u32 = 1_000_000;
+
+impl Ask {
+    /// All records of a file are told: there is no collector here that a flood could bury.
+    fn pipeline(&self) -> PipelineConfig {
+        let mut config = PipelineConfig { records_per_second: u32::MAX, ..PipelineConfig::default() };
+        config.flows.flows_max = self.flows_max as usize;
+        if self.flows_only {
+            config.protocols = Enabled::NONE;
+            config.flows.stream_bytes = 0;
+            (config.arp, config.link) = (false, false);
+        }
+        config
+    }
+}
+
+pub(super) fn run(files: &[std::path::PathBuf], ask: &Ask) -> Exit {
+    let (form, format, utc_offset_hours) = (ask.output, ask.format.as_deref(), ask.utc_offset);
     if !(-24.0..=24.0).contains(&utc_offset_hours) {
         complain("--utc-offset: from -24 to 24 hours");
         return Exit::BadInput;
     }
     #[expect(clippy::cast_possible_truncation, reason = "at most a day")]
     let utc_offset_secs = (utc_offset_hours * 3600.0).round() as i32;
-    let mut printer = Printer { out: BufWriter::new(io::stdout().lock()), form, seqs: [0; 3], counts: Default::default(), closed: false };
+    let mut printer = Printer::new(io::stdout().lock(), form);
     let mut exit = Exit::Ok;
     for path in files {
         let result = open(path).and_then(|(file, head, size)| {
@@ -45,7 +89,7 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
         });
         match result {
             Ok(Some(())) => {}
-            Ok(None) => match net::replay(path, &mut |class, event| printer.event(class, event)) {
+            Ok(None) => match capture(path, ask, &mut printer) {
                 Ok(stats) => {
                     if let Some(defect) = stats.defect {
                         complain(&format!("{}: {defect}; what comes before it was read", path.display()));
@@ -72,34 +116,125 @@ pub(super) fn run(files: &[std::path::PathBuf], form: Form, format: Option<&str>
     exit
 }
 
+/// One capture, with a bar where it is long.
+fn capture<W: Write>(path: &Path, ask: &Ask, printer: &mut Printer<W>) -> Result<net::ReplayStats, capture::CaptureError> {
+    let size = std::fs::metadata(path).map_or(0, |m| m.len());
+    let packed = path.extension().is_some_and(|e| e == "gz");
+    let bar = if packed { None } else { bar(path, size) };
+    let stats = net::replay_watched(path, ask.pipeline(), &mut |class, event| printer.event(class, event), &mut |offset| {
+        if let Some(bar) = &bar {
+            bar.set_position(offset.min(size));
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    stats
+}
+
+/// A bar for a long file, on a terminal.
+fn bar(path: &Path, size: u64) -> Option<ProgressBar> {
+    (size >= LONG_BYTES && io::stderr().is_terminal()).then(|| {
+        let style =
+            ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(size).with_style(style).with_message(path.display().to_string())
+    })
+}
+
 struct Printer<W: Write> {
     out: W,
     form: Form,
+    /// Lines that are not written yet.
+    text: String,
     seqs: [u64; 3],
     counts: std::collections::BTreeMap<String, u64>,
     /// The reader of our output went away.
     closed: bool,
 }
 
+/// So much is written at once.
+const WRITE_BYTES: usize = 64 * 1024;
+
 impl<W: Write> Printer<W> {
+    fn new(out: W, form: Form) -> Self {
+        Self { out, form, text: String::new(), seqs: [0; 3], counts: Default::default(), closed: false }
+    }
+
     fn event(&mut self, class: Class, mut event: Event) {
         if let Some(seq) = self.seqs.get_mut(class as usize) {
             *seq += 1;
             event.id = EventId { agent: AgentId(0), epoch: Epoch(1), class, seq: *seq };
         }
         match self.form {
-            Form::Jsonl => self.closed |= writeln!(self.out, "{}", event::ocsf_json(&event)).is_err(),
+            Form::Jsonl => event::write_ocsf_json(&event, &mut self.text),
+            Form::Table => write_row(&event, &mut self.text),
             Form::Count => *self.counts.entry(event.source.to_string()).or_default() += 1,
+            Form::None => {}
         }
+        if matches!(self.form, Form::Jsonl | Form::Table) {
+            self.text.push('\n');
+            if self.text.len() >= WRITE_BYTES {
+                self.write();
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        self.closed |= self.out.write_all(self.text.as_bytes()).is_err();
+        self.text.clear();
     }
 
     fn finish(&mut self) {
         for (source, count) in &self.counts {
-            let _ = writeln!(self.out, "{count:>10} {source}");
+            let _ = writeln!(self.text, "{count:>10} {source}");
         }
+        self.write();
         let _ = self.out.flush();
     }
 }
+
+/// One event as a person reads it: what every event has in columns, the rest as `name=value`.
+fn write_row(event: &Event, out: &mut String) {
+    let source = &event.source;
+    let word = source.service.as_deref().or(source.category.as_deref()).or(source.product.as_deref()).unwrap_or("*");
+    let end = |ip, port| match (event.get(ip), event.get(port)) {
+        (Some(ip), Some(port)) => format!("{}:{}", ip.to_text(), port.to_text()),
+        (Some(ip), None) => ip.to_text().into_owned(),
+        _ => "-".to_owned(),
+    };
+    let (from, to) = (end(field::SRC_IP, field::SRC_PORT), end(field::DST_IP, field::DST_PORT));
+    let _ = write!(out, "{} {word:<12} {from:<21} > {to:<21}", event.time);
+    for (name, value) in event.body.iter() {
+        let shown = match name {
+            event::Name::Known(f) => !COLUMNS.contains(f),
+            event::Name::Other(_) => true,
+        };
+        if shown {
+            let name = name.as_str();
+            let short = name.rsplit('.').next().unwrap_or(name);
+            let text = value.to_text();
+            // A line of the table stays a line, whatever a packet says.
+            let plain: String = text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            let _ = write!(out, " {short}={plain}");
+        }
+    }
+}
+
+/// Fields that `write_row` has in columns, or that say nothing to a person who reads one file.
+const COLUMNS: &[event::Field] = &[
+    field::SRC_IP,
+    field::SRC_PORT,
+    field::DST_IP,
+    field::DST_PORT,
+    field::COMMUNITY_ID,
+    field::FLOW_UID,
+    field::PROTOCOL_NUM,
+    field::IP_VERSION,
+    field::START_TIME,
+    field::END_TIME,
+    field::SRC_MAC,
+    field::DST_MAC,
+];
 
 /// The file, unpacked if it is gzipped, its first bytes (unpacked), and its size on disk.
 fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, Vec<u8>, u64)> {
@@ -130,11 +265,7 @@ struct Look<'a> {
 }
 
 fn lines<W: Write>(mut file: Box<dyn BufRead>, look: &Look<'_>, printer: &mut Printer<W>) -> io::Result<()> {
-    let bar = (look.size >= LONG_BYTES && io::stderr().is_terminal()).then(|| {
-        let style =
-            ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(look.size).with_style(style).with_message(look.path.display().to_string())
-    });
+    let bar = bar(look.path, look.size);
     let mut offset = 0u64;
     let mut line = Vec::new();
     let mut cut = 0u64;
@@ -203,10 +334,11 @@ mod tests {
     use super::*;
 
     fn replayed(bytes: &[u8]) -> Vec<String> {
-        let mut printer = Printer { out: Vec::new(), form: Form::Jsonl, seqs: [0; 3], counts: Default::default(), closed: false };
+        let mut printer = Printer::new(Vec::new(), Form::Jsonl);
         let look =
             Look { path: Path::new("x.log"), received: Timestamp::from_secs(1_700_000_000), utc_offset_secs: 0, format: None, size: 0 };
         lines(Box::new(io::Cursor::new(bytes.to_vec())), &look, &mut printer).unwrap();
+        printer.finish();
         String::from_utf8(printer.out).unwrap().lines().map(str::to_owned).collect()
     }
 
@@ -224,6 +356,17 @@ mod tests {
               Nov 23 11:00:02 h sshd[7]: Disconnecting: Too many authentication failures for git [preauth]\n",
         );
         assert!(out[1].contains("192.0.2.9") && out[1].contains("4000"), "{}", out[1]);
+    }
+
+    #[test]
+    fn a_row_stays_a_row_whatever_was_said() {
+        let event = Event::new(Timestamp::from_secs(1), event::Kind::DnsActivity, 1, event::LogSource::new("", "dns", "dns"))
+            .with(field::SRC_IP, event::Value::Ip("10.0.0.1".parse().unwrap()))
+            .with(field::SRC_PORT, 53u16)
+            .with(field::DNS_QUERY, "a\nb\u{1b}[2J");
+        let mut out = String::new();
+        write_row(&event, &mut out);
+        assert_eq!(out, "1970-01-01T00:00:01Z dns          10.0.0.1:53           > -                     hostname=a\u{fffd}b\u{fffd}[2J");
     }
 
     #[test]

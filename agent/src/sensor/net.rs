@@ -19,7 +19,7 @@ use proto::net::{Enabled, PROTOCOLS};
 use serde::Deserialize;
 
 pub use self::pipeline::{Pipeline, PipelineConfig, PipelineStats, Sink};
-pub use self::replay::{ReplayStats, is_capture, replay, replay_with};
+pub use self::replay::{ReplayStats, is_capture, replay, replay_watched, replay_with};
 use super::{Coverage, CoverageState, HostFacts, Output, Sensor, SensorError, SensorKind};
 
 /// `[sensor.net]`.

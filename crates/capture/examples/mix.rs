@@ -5,6 +5,8 @@
 //! a real link. Outermost IP addresses are rewritten in `SETS` (5) ways, round after round; TCP sequence numbers move with each return
 //! of a set, so that what comes again is a new conversation and no retransmission. Checksums are mended by difference
 //! (RFC 1624): right ones stay right, wrong ones stay wrong.
+//!
+//! `mix flood OUT PACKETS`: as many TCP SYNs, each from another address, within ten seconds of packet time.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -25,12 +27,16 @@ struct Piece {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, out, packets] = &words[..]
+        && word == "flood"
+    {
+        return flood(out, packets.parse()?);
+    }
     let [folder, out, rest @ ..] = &words[..] else { return Err("mix FOLDER OUT [ROUNDS SETS]".into()) };
     let number = |at: usize, default: u32| rest.get(at).map_or(Ok(default), |w| w.parse::<u32>());
     let (rounds, sets) = (number(0, 25)?, number(1, 5)?.max(1));
     let pieces = read(Path::new(folder))?;
-    let mut file = BufWriter::with_capacity(1 << 20, std::fs::File::create(out)?);
-    file.write_all(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])?;
+    let mut file = begin(out)?;
     let mut bytes = Vec::new();
     for round in 0..rounds {
         let start = 1_700_000_000_000_000_000 + i64::from(round) * ROUND_NS;
@@ -39,14 +45,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bytes.extend_from_slice(&piece.bytes);
             rewrite(&mut bytes, round % sets, round / sets);
             let at = start + piece.at;
-            for word in [(at / 1_000_000_000) as u32, (at % 1_000_000_000 / 1_000) as u32, bytes.len() as u32, piece.len] {
-                file.write_all(&word.to_le_bytes())?;
-            }
-            file.write_all(&bytes)?;
+            record(&mut file, at, piece.len, &bytes)?;
         }
     }
     file.flush()?;
     println!("packets={} rounds={rounds} sets={sets}", pieces.len() as u64 * u64::from(rounds));
+    Ok(())
+}
+
+fn begin(out: &str) -> std::io::Result<BufWriter<std::fs::File>> {
+    let mut file = BufWriter::with_capacity(1 << 20, std::fs::File::create(out)?);
+    file.write_all(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])?;
+    Ok(file)
+}
+
+fn record(file: &mut impl Write, at: i64, len: u32, bytes: &[u8]) -> std::io::Result<()> {
+    for word in [(at / 1_000_000_000) as u32, (at % 1_000_000_000 / 1_000) as u32, bytes.len() as u32, len] {
+        file.write_all(&word.to_le_bytes())?;
+    }
+    file.write_all(bytes)
+}
+
+fn flood(out: &str, packets: u32) -> Result<(), Box<dyn std::error::Error>> {
+    let mut file = begin(out)?;
+    for n in 0..packets {
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
+        frame.extend((0x0b00_0000 + n).to_be_bytes());
+        frame.extend([192, 0, 2, 1]);
+        frame.extend((1024 + (n % 60_000) as u16).to_be_bytes());
+        frame.extend([0, 80]);
+        frame.extend(n.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        frame.extend([0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0]);
+        record(&mut file, 1_700_000_000_000_000_000 + i64::from(n) * 10_000_000_000 / i64::from(packets.max(1)), 54, &frame)?;
+    }
+    file.flush()?;
+    println!("packets={packets}");
     Ok(())
 }
 

@@ -108,6 +108,11 @@ impl<'r> FileSource<'r> {
         self.defect.as_ref()
     }
 
+    /// Bytes of the file that have been read.
+    pub fn offset(&self) -> u64 {
+        self.reader.consumed() as u64
+    }
+
     fn stop(&mut self, name: &'static str) {
         self.over = true;
         self.defect = Some(Defect { name, offset: self.reader.consumed() as u64 });

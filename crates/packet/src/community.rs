@@ -27,10 +27,9 @@ pub fn community_id(protocol: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16, 
         put(&ap.to_be_bytes());
         put(&bp.to_be_bytes());
     }
-    let mut out = String::with_capacity(30);
-    out.push_str("1:");
+    let mut out = *b"1:                            ";
     base64(&sha1_one_block(&text[..at]), &mut out);
-    out
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The pseudo ports of an ICMP packet, and whether its type is one-way: the type as one port, the type that answers it (or
@@ -70,16 +69,13 @@ pub(crate) const fn icmp_ports(v6: bool, kind: u8, code: u8) -> (u16, u16, bool)
     (kind as u16, partner, false)
 }
 
-fn base64(bytes: &[u8], out: &mut String) {
+/// Twenty bytes are six groups of three and one of two: 28 characters, the last a filler.
+fn base64(digest: &[u8; 20], out: &mut [u8; 30]) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
+    for (chunk, four) in digest.chunks(3).zip(out[2..].chunks_exact_mut(4)) {
         let word = chunk.iter().fold(0u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
-        for n in 0..4 {
-            if n <= chunk.len() {
-                out.push(char::from(ALPHABET[(word >> (18 - 6 * n) & 63) as usize]));
-            } else {
-                out.push('=');
-            }
+        for (n, slot) in four.iter_mut().enumerate() {
+            *slot = if n <= chunk.len() { ALPHABET[(word >> (18 - 6 * n) & 63) as usize] } else { b'=' };
         }
     }
 }

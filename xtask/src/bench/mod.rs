@@ -10,6 +10,8 @@ mod examples;
 mod ingest;
 mod lab;
 mod latency;
+mod network;
+mod network_live;
 mod process;
 mod report;
 mod soak;
@@ -42,6 +44,11 @@ const BENCHES: &[Bench] = &[
     Bench { name: "store", about: "bytes an event, the eight queries, an absent indicator over 7 days", run: examples::store },
     Bench { name: "rules", about: "events a CPU-second through the engine with all rules that ship", run: examples::rules },
     Bench { name: "latency", about: "packet on the wire to alert in the operator's feed, real programs in namespaces", run: latency::run },
+    Bench {
+        name: "network",
+        about: "the network sensor beside ndpiReader, Suricata, softflowd and pnet; with --soak ten minutes live at full speed",
+        run: network::run,
+    },
     Bench { name: "arming", about: "a new indicator at 1,000 connected agents: the real collector, real mTLS streams", run: arming::run },
     Bench { name: "road", about: "an event's encoding: nanoseconds and bytes", run: examples::road },
 ];
@@ -59,6 +66,16 @@ pub fn bench(args: &[String]) -> Result<()> {
         let mut report = Report::default();
         report.section("soak");
         soak::run(&mut report, rest).context("bench soak")?;
+        report.print();
+        return Ok(());
+    }
+    if let [first, second, rest @ ..] = args
+        && first == "network"
+        && second == "--soak"
+    {
+        let mut report = Report::default();
+        report.section("network");
+        network::soak(&mut report, rest).context("bench network --soak")?;
         report.print();
         return Ok(());
     }

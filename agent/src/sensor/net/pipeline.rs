@@ -111,6 +111,7 @@ impl Pipeline {
                 interfaces: Vec::new(),
                 anomalies: Limiter::default(),
                 records: Budget { max: config.records_per_second, ..Budget::default() },
+                now: Timestamp::MIN,
                 events: 0,
             },
             frames: 0,
@@ -139,6 +140,7 @@ impl Pipeline {
         self.frames += 1;
         self.bytes += u64::from(frame.len);
         let decoded = decode(frame);
+        self.ear.now = self.table.now();
         let mut voice = Voice { ear: &mut self.ear, out };
         match &decoded.body {
             Body::Ip(ip) => self.table.packet(frame, &decoded, ip, &mut voice),
@@ -209,6 +211,8 @@ struct Ear {
     interfaces: Vec<Box<str>>,
     anomalies: Limiter,
     records: Budget,
+    /// Time of the table, as of the frame before.
+    now: Timestamp,
     events: u64,
 }
 
@@ -293,6 +297,7 @@ impl Voice<'_, '_> {
     /// Who spoke with whom, on every event of a flow.
     fn dress(&self, event: &mut Event, flow: &Flow) {
         let body = &mut event.body;
+        body.reserve(DRESS_FIELDS);
         body.set(field::SRC_IP, flow.originator.0);
         body.set(field::DST_IP, flow.responder.0);
         if flow.has_ports() {
@@ -301,7 +306,7 @@ impl Voice<'_, '_> {
         }
         body.set(field::PROTOCOL, protocol_name(flow.protocol));
         body.set(field::COMMUNITY_ID, flow.community_id());
-        body.set(field::FLOW_UID, format!("{:x}.{:x}", flow.start.ns() / 1000, flow.serial));
+        body.set(field::FLOW_UID, flow_uid(flow));
         body.set_some(field::DIRECTION_ID, self.direction(flow));
         self.place(event, flow.vlan, flow.interface);
     }
@@ -321,40 +326,50 @@ impl Voice<'_, '_> {
     }
 
     fn record(&mut self, flow: &Flow, session: &Session, activity: u8, end: Option<EndReason>, at: Timestamp) {
-        self.sampled(at);
-        if !self.ear.records.take(at) {
+        // By the table's time: that of a flow which ends may lie long before it.
+        let now = self.ear.now;
+        self.sampled(now);
+        if !self.ear.records.take(now) {
             return;
         }
         let mut event = Event::new(at, Kind::NetworkActivity, activity, LogSource::new("", "network_connection", "flow"));
+        event.body.reserve(RECORD_FIELDS);
         self.dress(&mut event, flow);
         let body = &mut event.body;
-        body.set(field::PROTOCOL_NUM, flow.protocol);
-        body.set(field::IP_VERSION, if flow.is_ipv6() { 6u8 } else { 4 });
-        body.set(field::CONN_STATE, flow.state());
+        body.put(field::PROTOCOL_NUM, flow.protocol);
+        body.put(field::IP_VERSION, if flow.is_ipv6() { 6u8 } else { 4 });
+        body.put(field::CONN_STATE, flow.state());
         if flow.protocol == 6 {
-            body.set(field::FLAG_HISTORY, flow.history());
-            body.set(field::TCP_FLAGS, flow.tcp_flags());
+            body.put(field::FLAG_HISTORY, flow.history());
+            body.put(field::TCP_FLAGS, flow.tcp_flags());
         }
         if let Some((kind, code)) = flow.icmp {
-            body.set(field::ICMP_TYPE, kind);
-            body.set(field::ICMP_CODE, code);
+            body.put(field::ICMP_TYPE, kind);
+            body.put(field::ICMP_CODE, code);
         }
-        body.set_some(field::APP_NAME, session.protocol());
-        body.set_some(field::SRC_MAC, flow.macs[0].map(Value::mac));
-        body.set_some(field::DST_MAC, flow.macs[1].map(Value::mac));
+        if let Some(name) = session.protocol() {
+            body.put(field::APP_NAME, name);
+        }
+        for (field, mac) in [field::SRC_MAC, field::DST_MAC].into_iter().zip(flow.macs) {
+            if let Some(mac) = mac {
+                body.put(field, Value::mac(mac));
+            }
+        }
         if activity != OPEN {
             let (o, r) = (flow.unreported(Side::Originator), flow.unreported(Side::Responder));
-            body.set(field::BYTES, o.bytes + r.bytes);
-            body.set(field::BYTES_OUT, o.bytes);
-            body.set(field::BYTES_IN, r.bytes);
-            body.set(field::PACKETS, o.packets + r.packets);
-            body.set(field::PACKETS_OUT, o.packets);
-            body.set(field::PACKETS_IN, r.packets);
-            body.set(field::START_TIME, flow.start.ms());
-            body.set(field::END_TIME, flow.last.ms());
-            body.set(field::DURATION_MS, flow.last.since(flow.start).max(0) / 1_000_000);
+            body.put(field::BYTES, o.bytes + r.bytes);
+            body.put(field::BYTES_OUT, o.bytes);
+            body.put(field::BYTES_IN, r.bytes);
+            body.put(field::PACKETS, o.packets + r.packets);
+            body.put(field::PACKETS_OUT, o.packets);
+            body.put(field::PACKETS_IN, r.packets);
+            body.put(field::START_TIME, flow.start.ms());
+            body.put(field::END_TIME, flow.last.ms());
+            body.put(field::DURATION_MS, flow.last.since(flow.start).max(0) / 1_000_000);
         }
-        body.set_some(field::CONN_CLOSE, end.map(EndReason::name));
+        if let Some(reason) = end {
+            body.put(field::CONN_CLOSE, reason.name());
+        }
         let class = if matches!(activity, OPEN | FAIL | REFUSE) { Class::Normal } else { Class::Bulk };
         self.tell(class, event);
     }
@@ -363,6 +378,26 @@ impl Voice<'_, '_> {
         let protocols = self.ear.protocols;
         let mut emit = OfFlow { voice: self, flow };
         want(session.feed(carrier, protocols, piece, &mut emit))
+    }
+}
+
+/// Room for what `dress` sets, and for a whole record of a flow.
+const DRESS_FIELDS: usize = 16;
+const RECORD_FIELDS: usize = 32;
+
+/// `<start in microseconds, hex>.<number of the flow, hex>`.
+fn flow_uid(flow: &Flow) -> String {
+    let mut out = String::with_capacity(24);
+    write_hex((flow.start.ns() / 1000).cast_unsigned(), &mut out);
+    out.push('.');
+    write_hex(flow.serial, &mut out);
+    out
+}
+
+fn write_hex(n: u64, out: &mut String) {
+    let digits = (64 - n.leading_zeros()).div_ceil(4).max(1);
+    for at in (0..digits).rev() {
+        out.push(char::from_digit((n >> (4 * at) & 15) as u32, 16).unwrap_or('0'));
     }
 }
 

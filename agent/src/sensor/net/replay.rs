@@ -28,6 +28,20 @@ pub fn replay(path: &Path, out: &mut Sink<'_>) -> Result<ReplayStats, CaptureErr
 
 /// Replays with other settings.
 pub fn replay_with(path: &Path, config: PipelineConfig, out: &mut Sink<'_>) -> Result<ReplayStats, CaptureError> {
+    replay_watched(path, config, out, &mut |_| {})
+}
+
+/// So many frames between two words on how far the replay is.
+const STEP_FRAMES: u32 = 4096;
+
+/// As `replay_with`; `progress` is told now and then how many bytes of the (unpacked) file have been read.
+pub fn replay_watched(
+    path: &Path,
+    config: PipelineConfig,
+    out: &mut Sink<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ReplayStats, CaptureError> {
+    let mut read = 0;
     let mut source = open(path)?;
     let mut pipeline = Pipeline::new(config);
     let mut stats = ReplayStats::default();
@@ -35,6 +49,11 @@ pub fn replay_with(path: &Path, config: PipelineConfig, out: &mut Sink<'_>) -> R
         stats.first.get_or_insert(frame.time);
         stats.last = stats.last.max(Some(frame.time));
         pipeline.frame(&frame, out);
+        read += 1;
+        if read == STEP_FRAMES {
+            read = 0;
+            progress(source.offset());
+        }
     }
     pipeline.flush(out);
     stats.pipeline = pipeline.stats();

@@ -138,6 +138,7 @@ pub struct Enabled(u32);
 
 impl Enabled {
     pub const ALL: Self = Self(u32::MAX);
+    pub const NONE: Self = Self(0);
     /// By name; an unknown name comes back as the error.
     pub fn only<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, &'n str> {
         names.into_iter().try_fold(Self(0), |set, name| {
