@@ -100,6 +100,9 @@ fields! {
     73 APP_NAME "app_name" Text Ocsf "application protocol, found by content";
     74 SSH_CLIENT "ssh.client_software" Text Vedette "first line of the SSH client";
     75 SSH_SERVER "ssh.server_software" Text Vedette "first line of the SSH server";
+    76 SSH_HASSH "ssh.client_hassh" Text Vedette "HASSH of the client: MD5 of the algorithms it offers";
+    77 SSH_HASSH_SERVER "ssh.server_hassh" Text Vedette "HASSH of the server";
+    78 SSH_ATTEMPTS "ssh.login_attempts" Int Vedette "log-ins tried over the connection, counted by the sizes of encrypted packets";
 
     80 BYTES "traffic.bytes" Int Ocsf "bytes both ways, frame length";
     81 BYTES_IN "traffic.bytes_in" Int Ocsf "bytes from responder to originator";
@@ -130,6 +133,16 @@ fields! {
     126 TLS_CERT_SUBJECT "tls.certificate.subject" Text Ocsf "subject of the server certificate";
     127 TLS_CERT_ISSUER "tls.certificate.issuer" Text Ocsf "issuer of the server certificate";
     128 TLS_CERT_EXPIRES "tls.certificate.expiration_time" Int Ocsf "end of validity, milliseconds since 1970 UTC";
+    129 TLS_CERT_BEGINS "tls.certificate.created_time" Int Ocsf "begin of validity, milliseconds since 1970 UTC";
+    130 TLS_CERT_SANS "tls.certificate.san_names" List Vedette "other names the certificate is for: hosts, addresses, mail addresses, URIs";
+    131 TLS_CERT_SERIAL "tls.certificate.serial_number" Text Ocsf "serial number of the server certificate, hexadecimal";
+    132 TLS_CERT_SHA256 "tls.certificate.sha256" Text Vedette "SHA-256 of the server certificate as sent";
+    133 TLS_CERT_SELF_SIGNED "tls.certificate.is_self_signed" Bool Ocsf "subject and issuer of the server certificate are the same";
+    134 TLS_CERT_CHAIN "tls.certificate.chain_length" Int Vedette "certificates the server sent";
+    135 TLS_CERT_KEY "tls.certificate.key" Text Vedette "kind and bits of the public key: rsa 2048, ec 256, ed25519";
+    136 TLS_ALPN_CHOSEN "tls.alpn_chosen" Text Vedette "application protocol the server chose";
+    137 QUIC_VERSION "quic.version" Text Vedette "1, 2, draft-29, …";
+    138 TLS_JA4_O "tls.ja4_original" Text Vedette "JA4 of the client with ciphers and extensions in the order it sent them (JA4_o)";
 
     140 HTTP_METHOD "http_request.http_method" Text Ocsf "GET, POST, …";
     141 HTTP_HOST "http_request.url.hostname" Text Ocsf "Host header";

@@ -29,7 +29,7 @@ pub static DNS: Protocol = Protocol {
         field::DNS_ENTROPY,
         field::DNS_DOMAIN,
     ],
-    anomalies: &["dns_malformed"],
+    anomalies: &["dns_malformed", "dns_invalid_opcode"],
     probe,
     open: |carrier| Box::new(Dns { carrier, ..Dns::default() }),
 };
@@ -62,11 +62,17 @@ fn probe(carrier: Carrier, _: Side, bytes: &[u8]) -> Probe {
     }
 }
 
+/// Opcodes that were ever given out (RFC 6895).
+const fn known_opcode(flags: u16) -> bool {
+    matches!(flags >> 11 & 15, 0 | 1 | 2 | 4 | 5 | 6)
+}
+
 /// (is a response, questions) if flags and count can be DNS's.
 fn plausible_head(b: &[u8]) -> Option<(bool, u16)> {
     let (flags, questions) = (be16(b, 2)?, be16(b, 4)?);
-    let (response, opcode) = (flags & 0x8000 != 0, flags >> 11 & 15);
-    let fits = matches!(opcode, 0 | 1 | 2 | 4 | 5) && usize::from(questions) <= QUESTIONS_MAX;
+    let response = flags & 0x8000 != 0;
+    // An opcode that does not exist is taken for DNS only where all else is as plain as can be.
+    let fits = if known_opcode(flags) { usize::from(questions) <= QUESTIONS_MAX } else { questions == 1 && flags & 0x0070 == 0 };
     (fits && (questions > 0 || response)).then_some((response, questions))
 }
 
@@ -91,19 +97,27 @@ fn plausible(b: &[u8], whole: bool) -> Probe {
         && name.labels.first().is_some_and(|l| *l == 32)
         && name.text.bytes().take(32).all(|c| matches!(c, b'a'..=b'p'));
     let class_fits = matches!(class & 0x7fff, 1 | 3 | 4 | 254 | 255) || kind == 41;
+    if be16(b, 2).is_some_and(|flags| !known_opcode(flags)) {
+        let plain =
+            name.text.contains(['.', '-']) && name.text.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
+        let whole = whole && records <= 4 && (records > 0 || b.len() == at + 4);
+        return if plain && whole && class == 1 && kind != 0 { Probe::Yes } else { Probe::No };
+    }
     if class_fits && kind != 0 && !netbios { Probe::Yes } else { Probe::No }
 }
 
 struct Dns {
     carrier: Carrier,
     held: [Held; 2],
+    /// Bytes were missed.
+    lost: [bool; 2],
     asked: [u16; ASKED_MAX],
     asked_len: usize,
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { carrier: Carrier::Udp, held: Default::default(), asked: [0; ASKED_MAX], asked_len: 0 }
+        Self { carrier: Carrier::Udp, held: Default::default(), lost: [false; 2], asked: [0; ASKED_MAX], asked_len: 0 }
     }
 }
 
@@ -114,9 +128,16 @@ impl Parser for Dns {
             return Want::More;
         }
         let at = piece.side as usize;
-        if piece.gap || !self.held[at].add(piece.bytes, MESSAGE_BYTES_MAX) {
-            // Where the next message starts is no longer known.
+        if piece.gap {
             self.held[at].clear();
+            self.lost[at] = true;
+        }
+        // Where the next message starts is known again at a piece that begins with a whole one.
+        if self.lost[at] && probe(Carrier::Tcp, piece.side, piece.bytes) != Probe::Yes {
+            return Want::More;
+        }
+        self.lost[at] = false;
+        if !self.held[at].add(piece.bytes, MESSAGE_BYTES_MAX) {
             return Want::Stop;
         }
         let mut held = std::mem::take(&mut self.held[at]);
@@ -197,6 +218,9 @@ impl Dns {
         let id = u16::from_be_bytes([head[0], head[1]]);
         let flags = u16::from_be_bytes([head[2], head[3]]);
         let response = flags & 0x8000 != 0;
+        if !known_opcode(flags) {
+            out.anomaly("dns_invalid_opcode", "an operation that does not exist", time);
+        }
         let questions = usize::from(be16(head, 4).unwrap_or(0));
         let answers = usize::from(be16(head, 6).unwrap_or(0));
         let mut name = Name::default();

@@ -1,14 +1,17 @@
 //! HTTP/1 (RFC 9112): one event a request with its answer, found by content on any port.
 //!
-//! Heads are read by httparse; bodies are stepped over by their stated length or chunks, so that requests in a row are
+//! Heads are read leniently (a line that is none is an anomaly, the others count); bodies are stepped over by their stated length or chunks, so that requests in a row are
 //! all seen. A request waits for its answer for two seconds at most, then it is told without one.
-//! Limits: `HEAD_BYTES_MAX` a head, `HEADERS_MAX` header lines, `WAITING_MAX` requests without an answer. After a hole in
+//! Limits: `HEAD_BYTES_MAX` a head, a hundred header lines, `WAITING_MAX` requests without an answer. After a hole in
 //! the stream reading goes on at the next piece that begins like a message.
 
 use std::collections::VecDeque;
 
 use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 
+mod head;
+
+use self::head::{Head, Length, request_line, status};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want};
 
 pub static HTTP: Protocol = Protocol {
@@ -30,13 +33,20 @@ pub static HTTP: Protocol = Protocol {
         field::HTTP_CONTENT_TYPE,
         field::HTTP_X_FORWARDED_FOR,
     ],
-    anomalies: &["http_malformed", "http_head_too_long", "http_pipeline_overflow"],
+    anomalies: &[
+        "http_malformed",
+        "http_head_too_long",
+        "http_pipeline_overflow",
+        "http_two_hosts",
+        "http_length_doubtful",
+        "http_length_implausible",
+    ],
     probe,
     open: |_| Box::new(Http::default()),
 };
 
 const HEAD_BYTES_MAX: usize = 32 << 10;
-const HEADERS_MAX: usize = 100;
+const FORWARDED_MAX: usize = 16;
 const WAITING_MAX: usize = 32;
 const ANSWER_WAIT_NS: i64 = 2 * SECOND_NS;
 const CHUNK_LINE_MAX: usize = 1024;
@@ -63,10 +73,19 @@ const METHODS: &[&[u8]] = &[
     b"DEBUG ",
     b"TRACK ",
     b"PURGE ",
+    b"SUBSCRIBE ",
+    b"UNSUBSCRIBE ",
+    b"MERGE ",
+    b"CHECKOUT ",
+    b"RPC_IN_DATA ",
+    b"RPC_OUT_DATA ",
+    b"BITS_POST ",
+    b"CCM_POST ",
+    b"SSTP_DUPLEX_POST ",
 ];
 
 fn probe(carrier: Carrier, _: Side, b: &[u8]) -> Probe {
-    if carrier == Carrier::Udp {
+    if carrier == Carrier::Udp || b.first().is_some_and(|b| !b.is_ascii_uppercase()) {
         return Probe::No;
     }
     let words = METHODS.iter().copied().chain([&b"HTTP/1."[..]]);
@@ -96,7 +115,9 @@ struct Http {
     waiting: VecDeque<Request>,
     /// The side that sends requests, once one was seen.
     client: Option<Side>,
+    /// The connection became a tunnel or changed its protocol.
     over: bool,
+    handed_over: bool,
 }
 
 #[derive(Default)]
@@ -177,6 +198,13 @@ impl Parser for Http {
         self.want()
     }
 
+    fn handover(&mut self) -> Option<[Vec<u8>; 2]> {
+        if !self.over || std::mem::replace(&mut self.handed_over, true) {
+            return None;
+        }
+        Some(self.sides.each_mut().map(|half| std::mem::take(&mut half.held).into_bytes()))
+    }
+
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
         for request in self.waiting.drain(..) {
             if !request.told {
@@ -209,7 +237,10 @@ impl Http {
         let mut done = 0;
         while !self.over {
             let rest = &held.bytes()[done..];
-            if rest.is_empty() {
+            // What follows a CONNECT is read when it is known whether there is a tunnel.
+            if rest.is_empty()
+                || (self.sides[at].body == Body::None && self.client == Some(side) && self.waiting.back().is_some_and(|r| r.connect))
+            {
                 break;
             }
             let step = match self.sides[at].body {
@@ -259,74 +290,63 @@ impl Http {
     }
 
     fn head(&mut self, side: Side, bytes: &[u8], time: Timestamp, out: &mut dyn Emit) -> Step {
+        // A request that was sent to an SSH server: what follows is SSH's.
+        if self.client == Some(side.other()) && bytes.starts_with(b"SSH-") {
+            self.over = true;
+            return Step::NeedMore;
+        }
         let answers = bytes.starts_with(b"HTTP/") || (bytes.len() < 5 && b"HTTP/".starts_with(bytes));
         if answers { self.answer(side, bytes, time, out) } else { self.request(side, bytes, time, out) }
     }
 
     fn request(&mut self, side: Side, bytes: &[u8], time: Timestamp, out: &mut dyn Emit) -> Step {
-        if !head_ends(bytes) {
-            return Step::NeedMore;
-        }
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut request = httparse::Request::new(&mut headers);
-        let (size, whole) = match request.parse(bytes) {
-            Ok(httparse::Status::Complete(size)) => (size, true),
-            Ok(httparse::Status::Partial) => return Step::NeedMore,
-            // What is no header line still leaves the request line to be read.
-            Err(_) => (memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4), false),
+        let Some(head) = Head::read(bytes) else { return Step::NeedMore };
+        let line = match request_line(head.line) {
+            Ok(line) => line,
+            Err(why) => return Step::Lost(why),
         };
-        let (method, target, version) = match (request.method, request.path, whole) {
-            (Some(method), Some(target), true) => {
-                (method.to_owned(), target.to_owned(), request.version.map(|v| if v == 0 { "1.0" } else { "1.1" }))
-            }
-            _ => {
-                let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-                let Some((method, rest)) = split_at_byte(line.trim_ascii(), b' ') else { return Step::Lost("no request line") };
-                if !method.iter().all(u8::is_ascii_uppercase) {
-                    return Step::Lost("no request line");
-                }
-                let end = memchr::memmem::rfind(rest, b" HTTP/").unwrap_or(rest.len());
-                (String::from_utf8_lossy(method).into_owned(), String::from_utf8_lossy(&rest[..end]).into_owned(), None)
-            }
-        };
-        let connect = method == "CONNECT";
+        let method = String::from_utf8_lossy(line.method);
+        let target = String::from_utf8_lossy(line.target);
         let mut event = Event::new(time, Kind::HttpActivity, activity(&method), LogSource::new("", "http", "http"));
         let body = &mut event.body;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
-            None => (target.as_str(), None),
+            None => (&*target, None),
         };
-        body.set(field::HTTP_METHOD, method.as_str());
-        body.set(field::HTTP_URL, target.as_str());
+        body.set(field::HTTP_METHOD, &*method);
+        body.set(field::HTTP_URL, &*target);
         body.set(field::HTTP_PATH, path);
         body.set_some(field::HTTP_QUERY, query);
-        body.set_some(field::HTTP_VERSION, version);
-        let mut length = None;
-        let mut chunked = false;
-        for header in request.headers.iter().take_while(|h| !h.name.is_empty()) {
-            let value = || Value::lossy(header.value.trim_ascii());
-            let name = header.name;
-            if name.eq_ignore_ascii_case("host") {
-                body.set(field::HTTP_HOST, value());
-            } else if name.eq_ignore_ascii_case("user-agent") {
-                body.set(field::HTTP_USER_AGENT, value());
-            } else if name.eq_ignore_ascii_case("referer") {
-                body.set(field::HTTP_REFERRER, value());
-            } else if name.eq_ignore_ascii_case("x-forwarded-for") {
-                let list: Vec<Value> = header.value.split(|b| *b == b',').map(|v| Value::lossy(v.trim_ascii())).collect();
+        body.set_some(field::HTTP_VERSION, line.version);
+        let mut length = Length::default();
+        let mut hosts = 0;
+        for (name, value) in head.fields() {
+            if name.eq_ignore_ascii_case(b"host") {
+                hosts += 1;
+                if hosts == 1 {
+                    body.set(field::HTTP_HOST, Value::lossy(value));
+                }
+            } else if name.eq_ignore_ascii_case(b"user-agent") {
+                body.set(field::HTTP_USER_AGENT, Value::lossy(value));
+            } else if name.eq_ignore_ascii_case(b"referer") {
+                body.set(field::HTTP_REFERRER, Value::lossy(value));
+            } else if name.eq_ignore_ascii_case(b"x-forwarded-for") {
+                let list: Vec<Value> = value.split(|b| *b == b',').take(FORWARDED_MAX).map(|v| Value::lossy(v.trim_ascii())).collect();
                 body.set(field::HTTP_X_FORWARDED_FOR, list);
-            } else if name.eq_ignore_ascii_case("content-length") {
-                length = decimal(header.value);
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                chunked |= header.value.to_ascii_lowercase().ends_with(b"chunked");
+            } else {
+                length.take(name, value);
             }
         }
-        body.set_some(field::HTTP_BODY_LENGTH, length);
-        if !whole {
+        body.set_some(field::HTTP_BODY_LENGTH, length.bytes);
+        if line.version.is_none() || head.spoiled {
             out.anomaly("http_malformed", "a request head cannot be read whole", time);
         }
+        if hosts > 1 {
+            out.anomaly("http_two_hosts", "a request names its host more than once; the first is taken", time);
+        }
+        length.tell(time, out);
         self.client.get_or_insert(side);
-        self.sides[side as usize].body = match (chunked, length) {
+        self.sides[side as usize].body = match (length.chunked, length.bytes) {
             (true, _) => Body::ChunkLine,
             (_, Some(n)) if n > 0 => Body::Bytes(n),
             _ => Body::None,
@@ -339,32 +359,23 @@ impl Http {
                 out.event(Class::Normal, oldest.event);
             }
         }
-        self.waiting.push_back(Request { event, head: method == "HEAD", connect, since: time, told: false });
-        Step::Ate(size)
+        self.waiting.push_back(Request { event, head: method == "HEAD", connect: method == "CONNECT", since: time, told: false });
+        Step::Ate(head.size)
     }
 
     fn answer(&mut self, side: Side, bytes: &[u8], time: Timestamp, out: &mut dyn Emit) -> Step {
-        if !head_ends(bytes) {
-            return Step::NeedMore;
-        }
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut response = httparse::Response::new(&mut headers);
-        let (size, status) = match response.parse(bytes) {
-            Ok(httparse::Status::Complete(size)) => (size, response.code),
-            Ok(httparse::Status::Partial) => return Step::NeedMore,
-            Err(_) => return Step::Lost("a response head cannot be read"),
-        };
-        let status = status.unwrap_or(0);
-        let (mut length, mut chunked, mut kind) = (None, false, None);
-        for header in response.headers.iter().take_while(|h| !h.name.is_empty()) {
-            if header.name.eq_ignore_ascii_case("content-length") {
-                length = decimal(header.value);
-            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-                chunked |= header.value.to_ascii_lowercase().ends_with(b"chunked");
-            } else if header.name.eq_ignore_ascii_case("content-type") {
-                kind = Some(Value::lossy(header.value.trim_ascii()));
+        let Some(head) = Head::read(bytes) else { return Step::NeedMore };
+        let Some(status) = status(head.line) else { return Step::Lost("a response head cannot be read") };
+        let (mut length, mut kind) = (Length::default(), None);
+        for (name, value) in head.fields() {
+            if name.eq_ignore_ascii_case(b"content-type") {
+                kind = Some(Value::lossy(value));
+            } else {
+                length.take(name, value);
             }
         }
+        length.tell(time, out);
+        let (size, chunked, length) = (head.size, length.chunked, length.bytes);
         let interim = (100..200).contains(&status) && status != 101;
         if interim {
             return Step::Ate(size);
@@ -399,11 +410,6 @@ impl Http {
     }
 }
 
-/// True if an empty line is in sight: a head that comes a byte at a time is not parsed a byte at a time.
-fn head_ends(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"\n\r\n").is_some() || memchr::memmem::find(bytes, b"\n\n").is_some()
-}
-
 /// OCSF `activity_id` of http_activity.
 fn activity(method: &str) -> u8 {
     match method {
@@ -418,15 +424,6 @@ fn activity(method: &str) -> u8 {
         "PATCH" => 9,
         _ => 99,
     }
-}
-
-fn split_at_byte(b: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let n = memchr::memchr(at, b)?;
-    Some((&b[..n], &b[n + 1..]))
-}
-
-fn decimal(b: &[u8]) -> Option<u64> {
-    std::str::from_utf8(b.trim_ascii()).ok()?.parse().ok()
 }
 
 /// The line with a chunk's size, or the line end behind a chunk.
@@ -459,88 +456,4 @@ fn trailer(rest: &[u8], body: &mut Body) -> Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{Seen, piece, talk};
-    use super::*;
-    use Side::{Originator as C, Responder as S};
-
-    #[test]
-    fn requests_in_a_row_with_bodies_however_they_are_cut() {
-        let client = b"POST /login?a=1 HTTP/1.1\r\nHost: intra.example\r\nUser-Agent: curl/8\r\nContent-Length: 5\r\n\r\nGET /GET /index.html HTTP/1.1\r\nHost: intra.example\r\nReferer: http://x/\r\n\r\nHEAD / HTTP/1.0\r\n\r\n";
-        let server = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 302 Found\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nHTTP/\r\n0\r\nTrailer: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 404 No\r\nContent-Length: 100\r\n\r\n";
-        for step in [1, 2, 3, 7, 64, 10_000] {
-            let said = talk(Carrier::Tcp, step, &[(C, client), (S, server)]);
-            assert_eq!(
-                said,
-                [
-                    "http/6 http_request.http_method=POST http_request.url.url_string=/login?a=1 http_request.url.path=/login http_request.url.query_string=a=1 http_request.version=1.1 http_request.url.hostname=intra.example http_request.user_agent=curl/8 http_request.length=5 http_response.code=302 status_id=1",
-                    "http/3 http_request.http_method=GET http_request.url.url_string=/index.html http_request.url.path=/index.html http_request.version=1.1 http_request.url.hostname=intra.example http_request.referrer=http://x/ http_response.code=200 status_id=1 http_response.length=3 http_response.content_type=text/html",
-                    "http/4 http_request.http_method=HEAD http_request.url.url_string=/ http_request.url.path=/ http_request.version=1.0 http_response.code=404 status_id=2 http_response.length=100",
-                ],
-                "{step}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_request_that_hangs_is_told_after_two_seconds_and_its_answer_again() {
-        let (mut http, mut seen) = (Http::default(), Seen::default());
-        let get = b"GET /slow HTTP/1.1\r\n\r\n";
-        assert_eq!(http.feed(piece(C, get, 0), &mut seen), Want::Wake);
-        assert_eq!(http.wake(Timestamp::from_ms(1000), &mut seen), Want::Wake);
-        assert_eq!(http.wake(Timestamp::from_ms(2000), &mut seen), Want::More);
-        assert_eq!(seen.0.len(), 1);
-        http.feed(piece(S, b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", 9000), &mut seen);
-        assert!(seen.0[1].contains("/slow") && seen.0[1].contains("code=500"));
-    }
-
-    #[test]
-    fn after_a_hole_reading_goes_on_at_the_next_message() {
-        let (mut http, mut seen) = (Http::default(), Seen::default());
-        http.feed(piece(C, b"POST /a HTTP/1.1\r\nContent-Length: 500\r\n\r\nxxxx", 0), &mut seen);
-        http.feed(Piece { gap: true, ..piece(C, b"xxxxxx", 0) }, &mut seen);
-        http.feed(piece(C, b"GET /b HTTP/1.1\r\n\r\n", 0), &mut seen);
-        http.end(Timestamp::ZERO, &mut seen);
-        assert_eq!(seen.0.iter().filter(|l| l.contains("url.path=/b")).count(), 1, "{:?}", seen.0);
-    }
-
-    #[test]
-    fn a_request_line_survives_headers_that_cannot_be_read() {
-        let said = talk(Carrier::Tcp, 1000, &[(C, b"GET /x HTTP/1.1\r\nbad header\x01\r\n\r\nGET /y HTTP/1.1\r\n\r\n")]);
-        assert!(said.iter().any(|l| l.starts_with("anomaly http_malformed")));
-        assert!(said.iter().any(|l| l.contains("url.path=/x")) && said.iter().any(|l| l.contains("url.path=/y")), "{said:?}");
-    }
-
-    #[test]
-    fn endless_heads_and_pipelines_are_bounded() {
-        let mut head = b"GET / HTTP/1.1\r\n".to_vec();
-        for n in 0..4000 {
-            head.extend(format!("X-{n}: aaaaaaaaaaaaaaa\r\n").bytes());
-        }
-        let said = talk(Carrier::Tcp, 1460, &[(C, &head)]);
-        assert!(said.iter().any(|l| l.starts_with("anomaly http_")), "{said:?}");
-        let many = b"GET / HTTP/1.1\r\n\r\n".repeat(100);
-        let said = talk(Carrier::Tcp, 1460, &[(C, &many)]);
-        assert_eq!(said.iter().filter(|l| l.starts_with("http/3")).count(), 100);
-    }
-
-    #[test]
-    fn cousins_of_http_are_left_alone() {
-        for bytes in
-            [&b"OPTIONS rtsp://cam/1 RTSP/1.0\r\n"[..], b"OPTIONS sip:a@b SIP/2.0\r\n", b"INVITE sip:a@b SIP/2.0\r\n", b"GETX / \r\n"]
-        {
-            assert_eq!(probe(Carrier::Tcp, C, bytes), Probe::No);
-        }
-        assert_eq!(probe(Carrier::Tcp, C, b"GE"), Probe::Maybe);
-    }
-
-    #[test]
-    fn a_tunnel_ends_the_reading() {
-        let said = talk(
-            Carrier::Tcp,
-            1000,
-            &[(C, b"CONNECT a.example:443 HTTP/1.1\r\n\r\n"), (S, b"HTTP/1.1 200 OK\r\n\r\n"), (C, b"GET /inside HTTP/1.1\r\n\r\n")],
-        );
-        assert_eq!(said.len(), 1);
-    }
-}
+mod tests;

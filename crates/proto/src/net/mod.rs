@@ -7,9 +7,11 @@
 pub mod arp;
 pub mod bacnet;
 pub mod c37118;
+mod certificate;
 pub mod dnp3;
 pub mod dns;
 pub mod enip;
+mod hello;
 pub mod http;
 pub mod iec104;
 pub mod link;
@@ -17,6 +19,7 @@ mod md5;
 pub mod modbus;
 pub mod opcua;
 mod ot;
+pub mod quic;
 pub mod s7comm;
 pub mod ssh;
 pub mod tls;
@@ -114,12 +117,18 @@ pub trait Parser: Send {
     }
     /// The flow is over: say what was held back.
     fn end(&mut self, now: Timestamp, out: &mut dyn Emit);
+    /// Asked after `Stop`: whether the connection goes on in another protocol (a tunnel, STARTTLS, an upgrade), and the bytes of
+    /// each side that were taken in and belong to it.
+    fn handover(&mut self) -> Option<[Vec<u8>; 2]> {
+        None
+    }
 }
 
 /// Every network protocol there is. `mod dnp3;` and one row here is all it takes to add one.
 pub static PROTOCOLS: &[&Protocol] = &[
     &dns::DNS,
     &tls::TLS,
+    &quic::QUIC,
     &http::HTTP,
     &ssh::SSH,
     &dnp3::DNP3,
@@ -164,10 +173,16 @@ const HEAD_BYTES_MAX: usize = 2048;
 /// Pieces without a match after which a flow is left alone.
 const TRIES_MAX: u8 = 8;
 
+/// Protocols within protocols that are followed: TLS in a proxy's tunnel, and once more.
+const DEPTH_MAX: u8 = 3;
+
 /// The protocol state of one flow.
 #[derive(Default)]
 pub struct Session {
     state: State,
+    /// What was spoken before a handover, and how many there were.
+    outer: Option<&'static str>,
+    depth: u8,
 }
 
 #[derive(Default)]
@@ -183,15 +198,18 @@ enum State {
 }
 
 impl Session {
-    /// Name of the protocol, once it is known.
+    /// Name of the protocol, once it is known: the innermost that was found.
     pub fn protocol(&self) -> Option<&'static str> {
-        if let State::Speaking(p, _) = &self.state { Some(p.name) } else { None }
+        if let State::Speaking(p, _) = &self.state { Some(p.name) } else { self.outer }
     }
 
     /// Feeds a piece of a TCP direction, or one UDP datagram.
     pub fn feed(&mut self, carrier: Carrier, enabled: Enabled, piece: Piece<'_>, out: &mut dyn Emit) -> Want {
         match &mut self.state {
-            State::Speaking(_, parser) => parser.feed(piece, out),
+            State::Speaking(_, parser) => {
+                let want = parser.feed(piece, out);
+                if want == Want::Stop { self.hand_over(carrier, enabled, piece.time, out) } else { want }
+            }
             State::Unknown => Want::Stop,
             State::Fresh => self.probe(carrier, enabled, piece, Vec::new(), 0, out),
             State::Probing { heads, tries } => {
@@ -215,6 +233,21 @@ impl Session {
         }
     }
 
+    /// After a parser stopped: begins anew with what belongs to the next protocol, if there is one.
+    fn hand_over(&mut self, carrier: Carrier, enabled: Enabled, time: Timestamp, out: &mut dyn Emit) -> Want {
+        let State::Speaking(protocol, parser) = &mut self.state else { return Want::Stop };
+        let Some(rest) = parser.handover().filter(|_| self.depth < DEPTH_MAX) else { return Want::Stop };
+        parser.end(time, out);
+        (self.outer, self.depth, self.state) = (Some(protocol.name), self.depth + 1, State::Fresh);
+        let mut want = Want::More;
+        for (side, bytes) in [Side::Originator, Side::Responder].into_iter().zip(&rest) {
+            if !bytes.is_empty() && want != Want::Stop {
+                want = self.feed(carrier, enabled, Piece { side, bytes, gap: false, time }, out);
+            }
+        }
+        want
+    }
+
     fn probe(&mut self, carrier: Carrier, enabled: Enabled, piece: Piece<'_>, mut head: Vec<u8>, tries: u8, out: &mut dyn Emit) -> Want {
         let behind = !head.is_empty();
         let seen: &[u8] = if behind {
@@ -234,7 +267,7 @@ impl Session {
             let mut parser = (protocol.open)(carrier);
             let want = parser.feed(Piece { bytes: seen, ..piece }, out);
             self.state = State::Speaking(protocol, parser);
-            return want;
+            return if want == Want::Stop { self.hand_over(carrier, enabled, piece.time, out) } else { want };
         }
         let tries = tries.saturating_add(1);
         let keep = maybe && carrier == Carrier::Tcp && seen.len() < HEAD_BYTES_MAX;
@@ -296,6 +329,9 @@ impl Held {
     }
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
     pub(crate) fn eat(&mut self, n: usize) {
         if n >= self.bytes.len() {
