@@ -14,25 +14,28 @@ use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want, be1
 pub static DNS: Protocol = Protocol {
     name: "dns",
     about: "questions and answers, with the shape of the names",
-    fields: &[
-        field::STATUS_ID,
-        field::DNS_QUERY,
-        field::DNS_TYPE,
-        field::DNS_CLASS,
-        field::DNS_ID,
-        field::DNS_RCODE,
-        field::DNS_RCODE_ID,
-        field::DNS_ANSWERS,
-        field::DNS_ANSWER_LEN,
-        field::DNS_QUERY_LEN,
-        field::DNS_LABEL_MAX,
-        field::DNS_ENTROPY,
-        field::DNS_DOMAIN,
-    ],
+    fields: &FIELDS,
     anomalies: &["dns_malformed", "dns_invalid_opcode"],
     probe,
     open: |carrier| Box::new(Dns { carrier, ..Dns::default() }),
 };
+
+/// Fields of its events.
+pub(super) const FIELDS: [event::Field; 13] = [
+    field::STATUS_ID,
+    field::DNS_QUERY,
+    field::DNS_TYPE,
+    field::DNS_CLASS,
+    field::DNS_ID,
+    field::DNS_RCODE,
+    field::DNS_RCODE_ID,
+    field::DNS_ANSWERS,
+    field::DNS_ANSWER_LEN,
+    field::DNS_QUERY_LEN,
+    field::DNS_LABEL_MAX,
+    field::DNS_ENTROPY,
+    field::DNS_DOMAIN,
+];
 
 const HEADER_BYTES: usize = 12;
 const JUMPS_MAX: usize = 16;
@@ -106,7 +109,8 @@ fn plausible(b: &[u8], whole: bool) -> Probe {
     if class_fits && kind != 0 && !netbios { Probe::Yes } else { Probe::No }
 }
 
-struct Dns {
+/// Reads messages one after another, and remembers what was asked.
+pub(super) struct Dns {
     carrier: Carrier,
     held: [Held; 2],
     /// Bytes were missed.
@@ -211,7 +215,8 @@ impl Name {
 }
 
 impl Dns {
-    fn message(&mut self, b: &[u8], time: Timestamp, out: &mut dyn Emit) {
+    /// One whole message.
+    pub(super) fn message(&mut self, b: &[u8], time: Timestamp, out: &mut dyn Emit) {
         let Some(head) = b.get(..HEADER_BYTES) else {
             return out.anomaly("dns_malformed", "shorter than its header", time);
         };

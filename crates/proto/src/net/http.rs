@@ -411,7 +411,7 @@ impl Http {
 }
 
 /// OCSF `activity_id` of http_activity.
-fn activity(method: &str) -> u8 {
+pub(super) fn activity(method: &str) -> u8 {
     match method {
         "CONNECT" => 1,
         "DELETE" => 2,

@@ -13,6 +13,7 @@ pub mod dns;
 pub mod enip;
 mod hello;
 pub mod http;
+pub mod http2;
 pub mod iec104;
 pub mod link;
 mod md5;
@@ -130,6 +131,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &tls::TLS,
     &quic::QUIC,
     &http::HTTP,
+    &http2::HTTP2,
     &ssh::SSH,
     &dnp3::DNP3,
     &iec104::IEC104,
