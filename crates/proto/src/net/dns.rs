@@ -92,6 +92,11 @@ fn plausible(b: &[u8], whole: bool) -> Probe {
     if (!response && usize::from(answers) + usize::from(authority) > 256) || records > 8192 {
         return Probe::No;
     }
+    if whole && records == 0 && questions == 0 {
+        // A refusal that repeats nothing of what was asked: its head, an error, and that is all.
+        let refusal = b.len() == HEADER_BYTES && be16(b, 2).is_some_and(|flags| known_opcode(flags) && matches!(flags & 15, 1..=5));
+        return if refusal { Probe::Yes } else { Probe::No };
+    }
     let mut name = Name::default();
     let Some(at) = name.read(b, HEADER_BYTES) else { return if whole { Probe::No } else { Probe::Maybe } };
     let (Some(kind), Some(class)) = (be16(b, at), be16(b, at + 2)) else { return if whole { Probe::No } else { Probe::Maybe } };

@@ -172,6 +172,7 @@ fn version_name(version: u16) -> Value {
         0x0302 => Value::from("TLS 1.1"),
         0x0303 => Value::from("TLS 1.2"),
         0x0304 => Value::from("TLS 1.3"),
+        0x7f00..=0x7fff => Value::from(format!("TLS 1.3 draft-{}", version & 0xff)),
         other => Value::from(format!("0x{other:04x}")),
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1 (RFC 9112): one event a request with its answer, found by content on any port.
+//! HTTP/1 (RFC 9112), and 0.9 as far as it goes: one event a request with its answer, found by content on any port.
 //!
 //! Heads are read leniently (a line that is none is an anomaly, the others count); bodies are stepped over by their stated length or chunks, so that requests in a row are
 //! all seen. A request waits for its answer for two seconds at most, then it is told without one.
@@ -143,6 +143,8 @@ struct Request {
     event: Event,
     head: bool,
     connect: bool,
+    /// HTTP/0.9: a line and nothing more.
+    simple: bool,
     since: Timestamp,
     told: bool,
 }
@@ -295,12 +297,24 @@ impl Http {
             self.over = true;
             return Step::NeedMore;
         }
+        // An answer without a head, to a request without one (HTTP/0.9): it goes on to the end.
+        if self.client == Some(side.other())
+            && self.waiting.front().is_some_and(|r| r.simple)
+            && !b"HTTP/".starts_with(&bytes[..bytes.len().min(5)])
+        {
+            self.sides[side as usize].body = Body::UntilClose;
+            if let Some(request) = self.waiting.pop_front().filter(|r| !r.told) {
+                out.event(Class::Normal, request.event);
+            }
+            return Step::Ate(bytes.len());
+        }
         let answers = bytes.starts_with(b"HTTP/") || (bytes.len() < 5 && b"HTTP/".starts_with(bytes));
         if answers { self.answer(side, bytes, time, out) } else { self.request(side, bytes, time, out) }
     }
 
     fn request(&mut self, side: Side, bytes: &[u8], time: Timestamp, out: &mut dyn Emit) -> Step {
-        let Some(head) = Head::read(bytes) else { return Step::NeedMore };
+        let simple = Head::simple(bytes);
+        let Some(head) = simple.or_else(|| Head::read(bytes)) else { return Step::NeedMore };
         let line = match request_line(head.line) {
             Ok(line) => line,
             Err(why) => return Step::Lost(why),
@@ -317,7 +331,8 @@ impl Http {
         body.set(field::HTTP_URL, &*target);
         body.set(field::HTTP_PATH, path);
         body.set_some(field::HTTP_QUERY, query);
-        body.set_some(field::HTTP_VERSION, line.version);
+        let simple = head.simple;
+        body.set_some(field::HTTP_VERSION, if simple { Some("0.9") } else { line.version });
         let mut length = Length::default();
         let mut hosts = 0;
         for (name, value) in head.fields() {
@@ -338,7 +353,7 @@ impl Http {
             }
         }
         body.set_some(field::HTTP_BODY_LENGTH, length.bytes);
-        if line.version.is_none() || head.spoiled {
+        if (line.version.is_none() && !simple) || head.spoiled {
             out.anomaly("http_malformed", "a request head cannot be read whole", time);
         }
         if hosts > 1 {
@@ -359,7 +374,7 @@ impl Http {
                 out.event(Class::Normal, oldest.event);
             }
         }
-        self.waiting.push_back(Request { event, head: method == "HEAD", connect: method == "CONNECT", since: time, told: false });
+        self.waiting.push_back(Request { event, head: method == "HEAD", connect: method == "CONNECT", simple, since: time, told: false });
         Step::Ate(head.size)
     }
 

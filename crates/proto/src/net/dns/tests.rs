@@ -3,7 +3,7 @@
 use simple_dns::rdata::{A, CNAME, RData, TXT};
 use simple_dns::{CLASS, Name as DnsName, Packet, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
 
-use super::super::testing::talk;
+use super::super::testing::{Seen, piece, talk};
 use super::*;
 
 fn query(name: &str, kind: TYPE) -> Packet<'_> {
@@ -120,4 +120,32 @@ fn domains_and_entropy() {
     assert_eq!(entropy(b"aabb.example.com", 11), 1.0);
     assert_eq!(entropy(b"abcdefgh.example.com", 11), 3.0);
     assert_eq!(entropy(b"example.com", 11), 0.0);
+}
+
+#[test]
+fn a_refusal_may_repeat_nothing() {
+    let said = talk(Carrier::Udp, 0, &[(Side::Responder, &[0x30, 0x40, 0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0])]);
+    assert!(said.len() == 1 && said[0].contains("rcode=FormError"), "{said:?}");
+    assert_eq!(probe(Carrier::Udp, Side::Responder, &[0x30, 0x40, 0x81, 0x80, 0, 0, 0, 0, 0, 0, 0, 0]), Probe::No);
+}
+
+#[test]
+fn an_operation_that_does_not_exist_is_named() {
+    let mut message = b"\0\x01\x48\0\0\x01\0\0\0\0\0\0\x08suricata\x02io\0\0\x01\0\x01".to_vec();
+    let said = talk(Carrier::Udp, 0, &[(Side::Originator, &message)]);
+    assert!(said[0].starts_with("anomaly dns_invalid_opcode") && said[1].contains("query.hostname=suricata.io"), "{said:?}");
+    message.push(0);
+    assert_eq!(probe(Carrier::Udp, Side::Originator, &message), Probe::No);
+}
+
+#[test]
+fn after_a_hole_reading_goes_on_at_a_whole_message() {
+    let message = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03com\0\0\x01\0\x01";
+    let framed = [&(message.len() as u16).to_be_bytes()[..], message].concat();
+    let mut seen = Seen::default();
+    let mut dns = Dns { carrier: Carrier::Tcp, ..Dns::default() };
+    dns.feed(piece(Side::Originator, &framed, 0), &mut seen);
+    dns.feed(Piece { gap: true, ..piece(Side::Originator, &framed[5..], 0) }, &mut seen);
+    dns.feed(piece(Side::Originator, &framed, 0), &mut seen);
+    assert_eq!(seen.0.len(), 2, "{:?}", seen.0);
 }

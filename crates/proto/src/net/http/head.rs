@@ -19,6 +19,8 @@ pub(super) struct Head<'a> {
     pub(super) size: usize,
     /// A line that is no header line, or more lines than are read.
     pub(super) spoiled: bool,
+    /// A request of HTTP/0.9.
+    pub(super) simple: bool,
 }
 
 impl<'a> Head<'a> {
@@ -38,6 +40,7 @@ impl<'a> Head<'a> {
                     rest: bytes.get(first + 1..before)?,
                     size: end + 1,
                     spoiled,
+                    simple: false,
                 });
             }
             if first.is_some() {
@@ -48,6 +51,18 @@ impl<'a> Head<'a> {
             before = end + 1;
         }
         None
+    }
+
+    /// A request line without a version: it is all there is of the head, unless header lines are there already.
+    pub(super) fn simple(bytes: &'a [u8]) -> Option<Self> {
+        let end = memchr::memchr(b'\n', bytes)?;
+        let line = bytes.get(..end)?.trim_ascii_end();
+        let rest = bytes.get(end + 1..)?;
+        let known = METHODS.iter().any(|m| line.starts_with(m));
+        let plain = known
+            && memchr::memmem::find(line, b"HTTP/").is_none()
+            && (rest.is_empty() || rest.starts_with(b"\r\n") || rest.starts_with(b"\n"));
+        plain.then_some(Self { line, rest: &[], size: end + 1, spoiled: false, simple: true })
     }
 
     /// (name, value) of each header line.

@@ -94,3 +94,30 @@ fn tunnels_within_tunnels_end() {
     let said = talk(Carrier::Tcp, 1000, &one.repeat(9));
     assert_eq!(said.len(), 1 + usize::from(super::super::DEPTH_MAX));
 }
+
+#[test]
+fn a_request_of_one_line_and_an_answer_without_a_head() {
+    for step in [1, 8, 1000] {
+        let said = talk(Carrier::Tcp, step, &[(C, b"GET /old.html?x\r\n"), (S, b"<html>HTTP/1.1 404 is not here</html>\r\n\r\n")]);
+        assert_eq!(
+            said,
+            [
+                "http/3 http_request.http_method=GET http_request.url.url_string=/old.html?x http_request.url.path=/old.html http_request.url.query_string=x http_request.version=0.9"
+            ]
+        );
+        let said = talk(Carrier::Tcp, step, &[(C, b"GET /old\n"), (S, b"HTTP/1.0 404 No\r\nContent-Length: 0\r\n\r\n")]);
+        assert!(said.len() == 1 && said[0].contains("version=0.9 http_response.code=404"), "{said:?}");
+    }
+}
+
+#[test]
+fn statements_that_contradict_each_other_are_named() {
+    let said = talk(
+        Carrier::Tcp,
+        1000,
+        &[(C, b"POST /a HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")],
+    );
+    assert!(said[0].starts_with("anomaly http_two_hosts") && said[1].starts_with("anomaly http_length_doubtful"), "{said:?}");
+    let said = talk(Carrier::Tcp, 1000, &[(C, b"POST /a HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\nGET /b HTTP/1.1\r\n\r\n")]);
+    assert!(said[0].starts_with("anomaly http_length_implausible") && said.len() == 3, "{said:?}");
+}
