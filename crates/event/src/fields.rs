@@ -308,6 +308,72 @@ fields! {
     451 ALERT_CATEGORY "alert.category" List Vedette "categories or groups the tool files the alert under";
     452 ALERT_TECHNIQUES "alert.techniques" List Vedette "ATT&CK techniques the tool names";
     453 ALERT_LEVEL "alert.level" Int Vedette "level or severity in the tool's own numbers";
+
+    470 COMMAND "command" Text Ocsf "command of the protocol, in its own word: create, RETR, CONFIG SET, get_bulk_request";
+    471 COMMANDS "app.commands" List Vedette "what was said in a session and how often: smb2_create 12, RETR 3";
+    472 REPLY_CODE "app.reply_code" Int Vedette "number of the answer, as the protocol has it";
+    473 SERVER_SOFTWARE "app.server_software" Text Vedette "what the server says it is";
+    474 CLIENT_SOFTWARE "app.client_software" Text Vedette "what the client says it is";
+    475 IS_ENCRYPTED "app.is_encrypted" Bool Vedette "the session went on encrypted";
+    476 IS_CLEARTEXT "is_cleartext" Bool Ocsf "a secret crossed the network readable (the secret itself is never kept)";
+    477 DATABASE_NAME "database.name" Text Vedette "database that was asked for";
+
+    480 SMB_DIALECT "dialect" Text Ocsf "SMB version agreed on";
+    481 SMB_SHARE "share" Text Ocsf "share connected to: \\\\SERVER\\IPC$";
+    482 SMB_SHARE_TYPE "share_type" Text Ocsf "disk, pipe, printer";
+    483 RPC_INTERFACE "dce_rpc.interface" Text Vedette "DCE/RPC interface: svcctl, samr, drsuapi, or its UUID";
+    484 RPC_UUID "dce_rpc.uuid" Text Vedette "UUID of the interface";
+    485 RPC_OPNUM "dce_rpc.opnum" Int Vedette "number of the operation called";
+    486 RPC_OPERATION "dce_rpc.operation" Text Vedette "its name, where it is one worth knowing: CreateServiceW, GetNCChanges";
+    487 NTLM_SERVER "ntlm.server_name" Text Vedette "name the server gives itself in NTLM, DNS before NetBIOS";
+    488 NTLM_SERVER_DOMAIN "ntlm.server_domain" Text Vedette "domain the server says it is of";
+
+    490 RDP_COOKIE "identifier_cookie" Text Ocsf "user or token the RDP client names in its first message";
+    491 RDP_REQUESTED "rdp.requested_protocols" List Vedette "security the client offers: rdp, tls, nla, rdstls, nla_early, aad";
+    492 RDP_SECURITY "rdp.security_protocol" Text Vedette "security the server chose";
+    493 RDP_CHANNELS "rdp.channels" List Vedette "channels the client asks for";
+    494 RDP_KEYBOARD "rdp.keyboard_layout" Int Vedette "Windows number of the client's keyboard layout";
+
+    500 KRB_SERVICE "kerberos.service" Text Vedette "service a ticket is asked for: krbtgt/EXAMPLE.COM, cifs/host";
+    501 KRB_ETYPES "kerberos.encryption_types" List Vedette "encryption types the client offers";
+    502 KRB_ETYPE "kerberos.encryption_type" Text Vedette "encryption type of the ticket given";
+    503 KRB_ERROR "kerberos.error_code" Int Vedette "error code of RFC 4120";
+    504 KRB_PREAUTH "kerberos.is_preauthenticated" Bool Vedette "the request proves knowledge of the key";
+
+    510 LDAP_BASE "ldap.base" Text Vedette "entry an operation is about: base of a search, entry changed";
+    511 LDAP_SCOPE "ldap.scope" Text Vedette "base, one, sub";
+    512 LDAP_FILTER "ldap.filter" Text Vedette "filter of a search, cut";
+    513 LDAP_COUNT "ldap.entries" Int Vedette "entries a search gave";
+
+    520 MAIL_FROM "smtp.mail_from" Text Vedette "sender of the envelope";
+    521 MAIL_TO "smtp.rcpt_to" List Vedette "receivers of the envelope, the first few";
+    522 MAIL_HELO "smtp.helo" Text Vedette "name the client greets with";
+    523 MAIL_SUBJECT "smtp.subject" Text Vedette "subject of the message";
+
+    530 VNC_SECURITY "vnc.security_type" Text Vedette "none, vnc, tls, vencrypt, apple, ultra, …";
+
+    540 DHCP_ADDRESS "dhcp.address" Ip Vedette "address given";
+    541 DHCP_REQUESTED "dhcp.requested_address" Ip Vedette "address the client asks for";
+    542 DHCP_VENDOR "dhcp.vendor_class" Text Vedette "vendor class of the client: MSFT 5.0, udhcp 1.36";
+    543 DHCP_MAC "dhcp.client_mac" Text Vedette "link address of the client";
+    544 DHCP_SERVER "dhcp.server" Ip Vedette "server that answers, as it names itself";
+    545 DHCP_LEASE "lease_dur" Int Ocsf "length of the lease, seconds";
+    546 DHCP_ROUTERS "dhcp.routers" List Vedette "routers the server names";
+    547 DHCP_DNS "dhcp.dns_servers" List Vedette "name servers the server names";
+
+    550 NTP_MODE "ntp.mode" Text Vedette "client, server, symmetric_active, symmetric_passive, broadcast, control, private";
+    551 NTP_STRATUM "ntp.stratum" Int Vedette "how far from a clock of reference the answering side says it is";
+    552 NTP_VERSION "version" Text Ocsf "version of NTP";
+    553 NTP_REQUEST "ntp.request" Text Vedette "request of mode 6 or 7: read_variables, monlist";
+
+    560 SNMP_VERSION "snmp.version" Text Vedette "1, 2c, 3";
+    561 SNMP_DEFAULT "snmp.is_default_community" Bool Vedette "the community is one every scanner tries: public, private, …";
+    562 SNMP_OIDS "snmp.oids" List Vedette "objects asked for or set, the first few";
+
+    570 MQTT_CLIENT "mqtt.client_id" Text Vedette "name the client gives itself";
+    571 MQTT_TOPICS "mqtt.topics" List Vedette "topics subscribed to or published under";
+    572 MQTT_VERSION "mqtt.version" Text Vedette "3.1, 3.1.1, 5";
+    573 MQTT_HAS_USER "mqtt.has_user" Bool Vedette "the client names a user";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.
@@ -432,11 +498,13 @@ kinds! {
     4001 NetworkActivity "network_activity" 4;
     4002 HttpActivity "http_activity" 4;
     4003 DnsActivity "dns_activity" 4;
+    4004 DhcpActivity "dhcp_activity" 4;
     4005 RdpActivity "rdp_activity" 4;
     4006 SmbActivity "smb_activity" 4;
     4007 SshActivity "ssh_activity" 4;
     4008 FtpActivity "ftp_activity" 4;
     4009 EmailActivity "email_activity" 4;
+    4013 NtpActivity "ntp_activity" 4;
     5001 InventoryInfo "inventory_info" 5;
     6002 ApplicationLifecycle "application_lifecycle" 6;
     6008 ApplicationError "application_error" 6;

@@ -49,6 +49,8 @@ const fn is_network(kind: Kind) -> bool {
             | Kind::SmbActivity
             | Kind::SshActivity
             | Kind::FtpActivity
+            | Kind::DhcpActivity
+            | Kind::NtpActivity
     )
 }
 
@@ -72,6 +74,12 @@ fn has(kind: Kind, top: &str) -> bool {
         "http_request" | "http_response" => is_iam(kind) || matches!(kind, Kind::HttpActivity),
         "user" => is_iam(kind) || matches!(kind, Kind::RdpActivity),
         "group" => matches!(kind, Kind::GroupManagement),
+        "command" => matches!(kind, Kind::SmbActivity | Kind::FtpActivity | Kind::EmailActivity),
+        "dialect" | "share" | "share_type" => matches!(kind, Kind::SmbActivity),
+        "identifier_cookie" => matches!(kind, Kind::RdpActivity),
+        "lease_dur" => matches!(kind, Kind::DhcpActivity),
+        "version" => matches!(kind, Kind::NtpActivity),
+        "is_cleartext" => matches!(kind, Kind::Authentication),
         "auth_protocol" | "logon_type" | "is_remote" | "service" | "session" => matches!(kind, Kind::Authentication),
         "process" => matches!(kind, Kind::ProcessActivity),
         "file" => matches!(
@@ -161,6 +169,9 @@ pub(crate) fn complete<'a>(kind: Kind, log: Option<Cow<'a, str>>, root: &mut Map
         }
         Kind::EmailActivity => {
             root.insert("direction_id", Node::Int(0));
+        }
+        Kind::NtpActivity => {
+            root.entry("version").or_insert_with(Node::unknown);
         }
         _ => {}
     }
@@ -288,6 +299,7 @@ pub fn is_filler(name: &str, text: Option<&str>, number: Option<i64>) -> bool {
                         | "group.name"
                         | "service.name"
                         | "tls.version"
+                        | "version"
                         | "tls.certificate.issuer"
                         | "query.hostname"
                         | "http_request.url.path"

@@ -8,22 +8,33 @@ pub mod arp;
 pub mod bacnet;
 pub mod c37118;
 mod certificate;
+pub mod dcerpc;
 pub mod dnp3;
 pub mod dns;
 pub mod enip;
+mod frames;
+pub mod ftp;
 mod hello;
 pub mod http;
 pub mod http2;
 pub mod iec104;
 pub mod link;
+mod login;
+pub mod mailbox;
 mod md5;
 pub mod modbus;
+mod ntlm;
 pub mod opcua;
 mod ot;
 pub mod quic;
 pub mod s7comm;
+pub mod smb;
+pub mod smtp;
 pub mod ssh;
+pub mod telnet;
 pub mod tls;
+pub mod vnc;
+mod wording;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -141,14 +152,22 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &bacnet::BACNET,
     &c37118::C37118,
     &modbus::MODBUS,
+    &smb::SMB,
+    &dcerpc::DCERPC,
+    &ftp::FTP,
+    &smtp::SMTP,
+    &mailbox::POP3,
+    &mailbox::IMAP,
+    &telnet::TELNET,
+    &vnc::VNC,
 ];
 
 /// Which rows of `PROTOCOLS` are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Enabled(u32);
+pub struct Enabled(u64);
 
 impl Enabled {
-    pub const ALL: Self = Self(u32::MAX);
+    pub const ALL: Self = Self(u64::MAX);
     pub const NONE: Self = Self(0);
     /// By name; an unknown name comes back as the error.
     pub fn only<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, &'n str> {
@@ -168,7 +187,7 @@ impl Default for Enabled {
     }
 }
 
-const _: () = assert!(PROTOCOLS.len() <= 32);
+const _: () = assert!(PROTOCOLS.len() <= 64);
 
 /// Bytes of a side that are kept while it is not yet clear what is spoken.
 const HEAD_BYTES_MAX: usize = 2048;

@@ -53,3 +53,25 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter_map(|b| char::from(b).to_digit(16)).map(|d| d as u8).collect();
     digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect()
 }
+
+/// A TLS ClientHello that asks for a name.
+pub(crate) fn client_hello(name: &str) -> Vec<u8> {
+    let short = |n: usize| (n as u16).to_be_bytes();
+    let mut ext = vec![0, 0];
+    ext.extend(short(name.len() + 5));
+    ext.extend(short(name.len() + 3));
+    ext.push(0);
+    ext.extend(short(name.len()));
+    ext.extend(name.as_bytes());
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
+    body.extend(short(ext.len()));
+    body.extend(ext);
+    let mut record = vec![22, 3, 1];
+    record.extend(short(body.len() + 4));
+    record.extend([1, 0]);
+    record.extend(short(body.len()));
+    record.extend(body);
+    record
+}
