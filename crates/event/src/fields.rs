@@ -374,6 +374,46 @@ fields! {
     571 MQTT_TOPICS "mqtt.topics" List Vedette "topics subscribed to or published under";
     572 MQTT_VERSION "mqtt.version" Text Vedette "3.1, 3.1.1, 5";
     573 MQTT_HAS_USER "mqtt.has_user" Bool Vedette "the client names a user";
+
+    // Facts over time, of the network sensor.
+    700 FACT_WINDOW "fact.window" Int Vedette "seconds of packet time a fact is about";
+    701 FACT_ERROR "fact.error" Float Vedette "standard error of a fact's counts in percent; 0 where they are exact";
+    710 FAN_HOSTS "fan.hosts" Int Vedette "different hosts a source tried to reach";
+    711 FAN_PORTS "fan.ports" Int Vedette "different ports it tried";
+    712 FAN_SERVICES "fan.services" Int Vedette "different pairs of host and port it tried";
+    713 FAN_ATTEMPTS "fan.attempts" Int Vedette "how often it tried";
+    714 FAN_FAILED "fan.failed" Int Vedette "how often it was refused or not answered";
+    715 FAN_FAILED_SHARE "fan.failed_share" Int Vedette "the same in percent of the attempts";
+    720 RATE_PACKETS "rate.packets" Int Vedette "packets an address got in one second, at least";
+    721 RATE_BYTES "rate.bytes" Int Vedette "bytes of these packets";
+    722 RATE_SOURCES "rate.sources" Int Vedette "different addresses that sent them, about";
+    723 RATE_ATTEMPTS "rate.attempts" Int Vedette "of the packets: first segments of TCP connections";
+    724 RATE_ANSWERS "rate.answers" Int Vedette "packets that went back to the only source in the same second";
+    725 RATE_CARD_ADDRESS "rate.card_address" Ip Vedette "address that the only link address they came from claimed first, by ARP or neighbour discovery";
+    726 RATE_ATTEMPT_SHARE "rate.attempt_share" Int Vedette "first segments of TCP connections, in percent of the packets";
+    727 RATE_SOURCE_SHARE "rate.source_share" Int Vedette "percent of the packets that came from the source named, at least";
+    728 RATE_CARD_SHARE "rate.card_share" Int Vedette "percent of the packets that came from the link address named, at least";
+    730 BEACON_COUNT "beacon.count" Int Vedette "conversations one host began with one service of another";
+    731 BEACON_INTERVAL_MS "beacon.interval_ms" Int Vedette "middle interval between them, milliseconds";
+    732 BEACON_JITTER "beacon.jitter" Float Vedette "middle distance of the intervals from it, percent";
+    740 NAMES_DISTINCT "names.distinct" Int Vedette "different names a host asked for below one domain";
+    741 NAMES_QUERIES "names.queries" Int Vedette "questions below the domain";
+    742 NAMES_BYTES "names.bytes" Int Vedette "bytes of the names below the domain";
+    743 NAMES_ENTROPY "names.entropy" Float Vedette "Shannon entropy of their letters, bits a letter";
+    750 CLAIM_CARDS "claim.cards" Int Vedette "link addresses that claimed an address";
+    751 CLAIM_CARD_LIST "claim.card_list" List Vedette "the first few of them";
+    752 CLAIM_ADDRESSES "claim.addresses" Int Vedette "addresses a link address claimed";
+    753 CLAIM_ADDRESS_LIST "claim.address_list" List Vedette "the first few of them";
+    754 CLAIM_PROTOCOL "claim.protocol" Text Vedette "how it was claimed: arp, nd";
+    760 NEW_KNOWN "new.known" Int Vedette "devices, or hosts that ask the same station, known before the new one";
+    761 NEW_QUIET_S "new.quiet" Int Vedette "seconds since the one before it was new";
+    762 NEW_ON_CONTROL "new.on_control_network" Bool Vedette "control protocols are spoken on this link";
+    770 VOLUME_OUT_SHARE "volume.out_share" Float Vedette "bytes sent, in percent of all bytes between the two";
+    780 POLL_REQUESTS "poll.requests" Int Vedette "requests of a master in the time the fact is about";
+    781 POLL_USUAL "poll.usual" Int Vedette "how many there usually are";
+    782 POLL_CHANGE "poll.change" Int Vedette "difference from it in percent; -100: none at all";
+    783 POLL_INTERVAL_MS "poll.interval_ms" Int Vedette "middle interval between requests, milliseconds";
+    784 POLL_JITTER "poll.jitter" Float Vedette "middle distance of the intervals from it, percent";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::facts::{self, Attempt, Facts, Outcome, Say};
 use event::{Class, Event, Field, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 use packet::{Body, Chunk, Decoded, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Frame, Observer, Report, Side, decode};
 use proto::net::{Carrier, Emit, Enabled, Piece, Session, anomaly_event, arp, link};
@@ -29,11 +30,21 @@ pub struct PipelineConfig {
     pub records_per_second: u32,
     /// Addresses of the watched host, to tell inbound from outbound; empty where there is no such host (a tap, a file).
     pub local: Vec<IpAddr>,
+    /// Facts over time (`facts.rs`), and the key of their hashes: chance on a link, fixed for a file. `None`: no facts.
+    pub facts: Option<u64>,
 }
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        Self { flows: FlowConfig::default(), protocols: Enabled::ALL, arp: true, link: true, records_per_second: 2000, local: Vec::new() }
+        Self {
+            flows: FlowConfig::default(),
+            protocols: Enabled::ALL,
+            arp: true,
+            link: true,
+            records_per_second: 2000,
+            local: Vec::new(),
+            facts: Some(0),
+        }
     }
 }
 
@@ -49,6 +60,9 @@ pub struct PipelineStats {
     pub records_sampled: u64,
     /// Anomalies that were counted instead of told.
     pub anomalies_held: u64,
+    /// Facts past the limit of a second, and entries that full tables of facts forgot.
+    pub facts_held: u64,
+    pub facts_forgotten: u64,
     pub flows: FlowStats,
 }
 
@@ -108,6 +122,7 @@ impl Pipeline {
                 arp: config.arp.then(arp::Watch::default),
                 link: config.link.then(link::Watch::default),
                 local: config.local,
+                facts: config.facts.map(|key| Box::new(Facts::new(key))),
                 interfaces: Vec::new(),
                 anomalies: Limiter::default(),
                 records: Budget { max: config.records_per_second, ..Budget::default() },
@@ -143,7 +158,10 @@ impl Pipeline {
         self.ear.now = self.table.now();
         let mut voice = Voice { ear: &mut self.ear, out };
         match &decoded.body {
-            Body::Ip(ip) => self.table.packet(frame, &decoded, ip, &mut voice),
+            Body::Ip(ip) => {
+                self.table.packet(frame, &decoded, ip, &mut voice);
+                voice.packet(ip, &decoded, frame);
+            }
             Body::Arp(packet) => voice.arp(packet, &decoded, frame),
             Body::Other { ether_type, payload } => {
                 self.other += 1;
@@ -160,6 +178,7 @@ impl Pipeline {
     pub fn tick(&mut self, now: Timestamp, out: &mut Sink<'_>) {
         let mut voice = Voice { ear: &mut self.ear, out };
         self.table.advance(now, &mut voice);
+        voice.facts(|facts, say| facts.tick(now, say));
         voice.sampled(now);
     }
 
@@ -185,6 +204,7 @@ impl Pipeline {
     }
 
     pub fn stats(&self) -> PipelineStats {
+        let (facts_forgotten, facts_held) = self.ear.facts.as_ref().map_or((0, 0), |f| f.lost());
         PipelineStats {
             frames: self.frames,
             bytes: self.bytes,
@@ -192,6 +212,8 @@ impl Pipeline {
             events: self.ear.events,
             records_sampled: self.ear.records.total,
             anomalies_held: self.ear.anomalies.held,
+            facts_held,
+            facts_forgotten,
             flows: self.table.stats(),
         }
     }
@@ -208,6 +230,7 @@ struct Ear {
     arp: Option<arp::Watch>,
     link: Option<link::Watch>,
     local: Vec<IpAddr>,
+    facts: Option<Box<Facts>>,
     interfaces: Vec<Box<str>>,
     anomalies: Limiter,
     records: Budget,
@@ -225,7 +248,74 @@ struct Voice<'e, 'o> {
 impl Voice<'_, '_> {
     fn tell(&mut self, class: Class, event: Event) {
         self.ear.events += 1;
+        if matches!(event.source.category.as_deref(), Some("dns" | "ot")) {
+            self.facts(|facts, say| facts.event(&event, say));
+        }
         (self.out)(class, event);
+    }
+
+    /// Lets the facts see something and tells what they say.
+    fn facts(&mut self, see: impl FnOnce(&mut Facts, Say<'_>)) {
+        let Some(mut facts) = self.ear.facts.take() else { return };
+        see(&mut facts, &mut |event| {
+            self.ear.events += 1;
+            (self.out)(Class::Normal, event);
+        });
+        self.ear.facts = Some(facts);
+    }
+
+    /// What the facts want to know of an IP packet.
+    fn packet(&mut self, ip: &packet::Ip<'_>, decoded: &Decoded<'_>, frame: &Frame<'_>) {
+        let (icmp_kind, port, is_attempt) = match &ip.transport {
+            packet::Transport::Tcp(tcp) => (0, Some(tcp.dst_port), tcp.flags.syn() && !tcp.flags.ack()),
+            packet::Transport::Udp(udp) => (0, Some(udp.dst_port), false),
+            packet::Transport::Icmp(icmp) => (icmp.kind, None, false),
+            packet::Transport::Other { .. } => (0, None, false),
+        };
+        let seen = facts::Packet {
+            time: frame.time,
+            src: ip.src,
+            dst: ip.dst,
+            protocol: ip.protocol,
+            icmp_kind,
+            port,
+            card: decoded.src_mac,
+            is_attempt,
+            bytes: frame.len,
+        };
+        self.facts(|facts, say| {
+            facts.packet(&seen, say);
+            if let packet::Transport::Icmp(icmp) = &ip.transport
+                && icmp.v6
+                && matches!(icmp.kind, 135 | 136)
+            {
+                facts.nd(icmp.kind, ip.src, icmp.payload, frame.time, say);
+            }
+        });
+    }
+
+    /// What the facts want to know of a flow; before the report is told, so that what is counted is not yet taken.
+    fn flow(&mut self, flow: &Flow, report: Report, at: Timestamp) {
+        let outcome = match report {
+            Report::Opened => Some(Outcome::Opened),
+            Report::Refused | Report::Unanswered => Some(Outcome::Failed),
+            Report::Ended(_) if flow.protocol == 17 && flow.has_ports() && flow.state() == "SF" => Some(Outcome::Opened),
+            _ => None,
+        };
+        let ((src, _), (dst, port)) = (flow.originator, flow.responder);
+        let attempt = outcome.map(|outcome| Attempt { time: at, src, dst, port, protocol: flow.protocol, outcome });
+        let (sent, back) = (flow.unreported(Side::Originator).bytes, flow.unreported(Side::Responder).bytes);
+        self.facts(|facts, say| {
+            if let Some(attempt) = &attempt {
+                facts.attempt(attempt, flow.start, say);
+            }
+            if report != Report::Opened {
+                facts.volume(src, dst, sent, back, at, say);
+            }
+            if let (Some(card), true) = (flow.macs[0], facts::is_inside(src)) {
+                facts.device(card, Some(src), at, say);
+            }
+        });
     }
 
     fn arp(&mut self, packet: &packet::Arp, decoded: &Decoded<'_>, frame: &Frame<'_>) {
@@ -238,6 +328,9 @@ impl Voice<'_, '_> {
             target_ip: packet.target_ip,
             frame_mac: decoded.src_mac,
         };
+        if matches!(packet.operation, 1 | 2) {
+            self.facts(|facts, say| facts.claim(packet.sender_mac, packet.sender_ip.into(), "arp", frame.time, say));
+        }
         let mut emit = Plain { voice: self, vlan: decoded.vlan, interface: frame.interface };
         watch.packet(&packet, frame.time, &mut emit);
         self.ear.arp = Some(watch);
@@ -377,7 +470,14 @@ impl Voice<'_, '_> {
     fn feed(&mut self, flow: &Flow, session: &mut Session, carrier: Carrier, piece: Piece<'_>) -> packet::Want {
         let protocols = self.ear.protocols;
         let mut emit = OfFlow { voice: self, flow };
-        want(session.feed(carrier, protocols, piece, &mut emit))
+        let want = want(session.feed(carrier, protocols, piece, &mut emit));
+        if piece.side == proto::net::Side::Originator
+            && let Some(protocol) = session.protocol().filter(|p| CONTROL.contains(p))
+            && let Some(facts) = &mut self.ear.facts
+        {
+            facts.request(flow.originator.0, flow.responder.0, flow.responder.1, protocol, piece.time);
+        }
+        want
     }
 }
 
@@ -401,6 +501,9 @@ fn write_hex(n: u64, out: &mut String) {
     }
 }
 
+/// Protocols in which a master polls.
+const CONTROL: [&str; 8] = ["modbus", "dnp3", "iec104", "s7comm", "enip", "opcua", "bacnet", "c37118"];
+
 /// OCSF `activity_id` of network_activity.
 const OPEN: u8 = 1;
 const CLOSE: u8 = 2;
@@ -411,6 +514,7 @@ const TRAFFIC: u8 = 6;
 
 impl Observer<Session> for Voice<'_, '_> {
     fn report(&mut self, flow: &Flow, session: &mut Session, report: Report, at: Timestamp) {
+        self.flow(flow, report, at);
         match report {
             Report::Opened => self.record(flow, session, OPEN, None, at),
             Report::Refused => self.record(flow, session, REFUSE, None, at),
@@ -610,7 +714,7 @@ impl Budget {
 }
 
 /// Name of an IP protocol, as flow records write it.
-fn protocol_name(number: u8) -> Value {
+pub(super) fn protocol_name(number: u8) -> Value {
     Value::from(match number {
         1 => "icmp",
         2 => "igmp",
