@@ -1,6 +1,7 @@
 //! The net sensor against real captures, mutated captures and real packets.
 
 mod agreement;
+mod attacks;
 mod live;
 mod modbus;
 mod mutation;

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use collector::engine::{Engine, EngineOptions};
 use collector::replay::{ReplaySummary, Road};
 use event::{Class, Event, Field, Finding, Timestamp, Value, field};
 
@@ -112,16 +111,8 @@ fn every_command_that_must_always_alarm_does() {
     assert!(table.len() > 50, "{}", table.len());
 }
 
-/// An engine over the packs that see a plant's network.
-fn engine() -> Engine {
-    let rules = ["ot", "network"].map(|pack| harness::root().join("config/rules").join(pack)).to_vec();
-    let (engine, problems) = Engine::load(&EngineOptions { rules, ..harness::options() }).unwrap_or_else(|e| panic!("{e}"));
-    assert!(problems.is_empty(), "{problems:?}");
-    engine
-}
-
 fn road(events: impl Iterator<Item = (Class, Event)>) -> (ReplaySummary, Vec<Finding>) {
-    let mut road = Road::over(engine(), 256).keeping_findings();
+    let mut road = Road::over(harness::engine(), 256).keeping_findings();
     for (class, event) in events {
         road.push(class, event);
     }
