@@ -559,6 +559,9 @@ impl Stage {
     }
 }
 
+/// How long the engine's owner may take for an answer about baselines: it answers between two steps.
+const BASELINES_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Backstage for Stage {
     fn collect(&self) {
         self.stages.collect(&self.sources);
@@ -624,6 +627,12 @@ impl Backstage for Stage {
 
     fn revoke(&self, agent: AgentId, reason: &str, by: &str, now: Timestamp) -> Result<bool, String> {
         self.authority.revoke(agent, reason, by, now).map_err(|e| e.to_string())
+    }
+
+    fn baselines(&self, act: crate::pipeline::BaselineAct) -> bool {
+        let (told, answer) = std::sync::mpsc::channel();
+        self.order(Order::Baselines(act, told));
+        answer.recv_timeout(BASELINES_WAIT).is_ok()
     }
 
     fn judged(&self, judgement: warning::Judgement) {

@@ -11,6 +11,7 @@ use event::{AgentId, Event, Finding, Timestamp, field};
 use rule::{Mappings, Options, RuleError, RuleSet};
 use warning::{Change, Desk, DeskLimits, Judgement};
 
+use crate::baseline::Baselines;
 use crate::watch::{Liveness, Watch};
 
 /// What one step gave. Reuse it: `clear` keeps the memory.
@@ -58,6 +59,7 @@ pub struct Engine {
     windows: Windows,
     desk: Desk,
     watch: Watch,
+    baselines: Baselines,
     now: Timestamp,
     events: u64,
     findings: u64,
@@ -104,6 +106,7 @@ impl Engine {
             windows,
             desk: Desk::new(DeskLimits::default()),
             watch: Watch::default(),
+            baselines: Baselines::default(),
             now: Timestamp::MIN,
             events: 0,
             findings: 0,
@@ -119,6 +122,7 @@ impl Engine {
         for event in batch {
             self.pass(received(event, now), out);
             self.watch.observe(event, self.now, &mut self.own);
+            self.baselines.observe(event, self.now, &mut self.own);
             self.judge(event, out);
             self.judge_own(out);
         }
@@ -161,6 +165,10 @@ impl Engine {
     pub fn apply(&mut self, judgement: &Judgement) {
         self.desk.apply(judgement);
     }
+    /// What is usual on control networks.
+    pub fn baselines(&mut self) -> &mut Baselines {
+        &mut self.baselines
+    }
     pub fn agents(&self) -> impl Iterator<Item = Liveness> {
         self.watch.agents()
     }
@@ -187,12 +195,13 @@ impl Engine {
         (groups, entries, self.desk.open_count())
     }
 
-    /// Everything a restart needs besides the rules: windows, open alerts, liveness. Stored together with the offset it stands for.
+    /// Everything a restart needs besides the rules: windows, open alerts, liveness, baselines. Stored together with the offset it stands for.
     pub fn save(&self) -> Vec<u8> {
         let watch = serde_json::to_vec(&self.watch).unwrap_or_default();
+        let baselines = serde_json::to_vec(&self.baselines).unwrap_or_default();
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&self.now.ns().to_le_bytes());
-        for part in [self.windows.save(), self.desk.save(), watch] {
+        for part in [self.windows.save(), self.desk.save(), watch, baselines] {
             out.extend_from_slice(&(part.len() as u64).to_le_bytes());
             out.extend_from_slice(&part);
         }
@@ -218,12 +227,18 @@ impl Engine {
             Some(head)
         };
         let (windows, desk, watch) = part().and_then(|w| Some((w, part()?, part()?))).ok_or_else(|| bad("ends early"))?;
+        // States saved before there were baselines have three parts.
+        let baselines: Baselines = match part() {
+            Some(bytes) => serde_json::from_slice(bytes).map_err(|_| bad("the baselines are unreadable"))?,
+            None => Baselines::default(),
+        };
         let desk = Desk::load(DeskLimits::default(), desk).map_err(|e| EngineError(e.to_string()))?;
         let mut watch: Watch = serde_json::from_slice(watch).map_err(|_| bad("the watch is unreadable"))?;
         self.windows.load(windows, now).map_err(|e| EngineError(e.to_string()))?;
         watch.resumed(now);
         self.desk = desk;
         self.watch = watch;
+        self.baselines = baselines;
         self.now = Timestamp::from_ns(i64::from_le_bytes(*time));
         Ok(())
     }
@@ -235,6 +250,7 @@ impl Engine {
         let left_out = self.windows.inherit(&old.windows).map_err(|e| EngineError(e.to_string()))?;
         self.desk = desk;
         self.watch = old.watch.clone();
+        self.baselines = old.baselines.clone();
         (self.now, self.events, self.findings) = (old.now, old.events, old.findings);
         Ok(left_out)
     }

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod baseline;
 pub mod catalogue;
 pub mod check;
 pub mod cli;

@@ -24,6 +24,7 @@ use event::{AgentId, Event, EventId, SECOND_NS, Timestamp};
 use tracing::{error, info, warn};
 use warning::{Alert, AlertId, Change, Judgement};
 
+use crate::baseline::Baselines;
 use crate::engine::{Engine, Outcome};
 use crate::indicators::Indicators;
 pub use crate::metrics::PipelineMetrics;
@@ -41,6 +42,9 @@ const SNAPSHOT_EVERY_NS: i64 = 10 * SECOND_NS;
 /// How long the thread sleeps on an idle log; also the grain of silence detection.
 const IDLE: Duration = Duration::from_millis(200);
 
+/// What somebody does with the baselines; true if that changed them.
+pub type BaselineAct = Box<dyn FnOnce(&mut Baselines) -> bool + Send>;
+
 /// What the engine's owner may be told by others; applied between two steps.
 pub enum Order {
     /// A person judged an alert.
@@ -53,6 +57,8 @@ pub enum Order {
     Hindsight(Vec<Arc<Event>>),
     /// To be answered once what was found late before it is saved.
     Saved(Sender<()>),
+    /// Looks at the baselines, or edits them (true); answered at once, or when the edit is saved.
+    Baselines(BaselineAct, Sender<()>),
 }
 
 /// Everything the thread works with.
@@ -132,7 +138,7 @@ impl Pipeline {
             outcome.clear();
             engine.step(&group.stepped, now, &mut outcome);
             shadow.keep(&outcome.findings, now, &mut outcome.events);
-            let snapshot_due = (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
+            let snapshot_due = !late.edited.is_empty() || (self.clock)().since(last_snapshot) >= SNAPSHOT_EVERY_NS;
             if snapshot_due {
                 // Before the snapshot: what agents stated is then in their rows or in what a restart reads again.
                 self.desk.put_agents(&self.board.unsaved(false))?;
@@ -140,6 +146,9 @@ impl Pipeline {
             self.keep(&engine, &mut lately, &mut outcome, reader.position(), snapshot_due)?;
             if snapshot_due {
                 last_snapshot = (self.clock)();
+                for told in late.edited.drain(..) {
+                    let _ = told.send(());
+                }
                 self.wal.release(reader.position().min(self.events.durable()))?;
             }
             self.metrics.step_seconds.observe(started.elapsed().as_secs_f64());
@@ -161,6 +170,13 @@ impl Pipeline {
                 Order::Hindsight(events) => late.events.extend(events),
                 Order::Saved(told) => late.waiting.push(told),
                 Order::Judged(judgement) => engine.apply(&judgement),
+                Order::Baselines(act, told) => {
+                    if act(engine.baselines()) {
+                        late.edited.push(told);
+                    } else {
+                        let _ = told.send(());
+                    }
+                }
                 Order::Forget(agent) => engine.forget(agent),
                 Order::Replace(mut fresh) => match fresh.inherit(engine) {
                     Ok(left_out) => {
@@ -357,6 +373,8 @@ fn seconds(ns: i64) -> f64 {
 struct Late {
     events: Vec<Arc<Event>>,
     waiting: Vec<Sender<()>>,
+    /// Who edited a baseline, and wants to know when that is saved.
+    edited: Vec<Sender<()>>,
 }
 
 /// Frames of one step. `received` stays empty where all of them were known to the engine already.

@@ -1,6 +1,7 @@
 //! Every command of `vedette` against a real collector over TLS: what it prints, in which language and format, and with which exit code;
 //! then what goes wrong on the way there: the wrong scheme, authority, name, token, role, a server that is gone, one that talks nonsense.
 
+mod baseline;
 mod hindsight;
 
 use std::io::{Read, Write};
@@ -76,6 +77,7 @@ fn earlier_run(data: &Path) -> Result<String> {
     let alerts: Vec<_> = (0..ALERTS).map(|n| sample::alert(n, now.plus_secs(-60 - n as i64))).collect();
     let mut evidence: Vec<_> = (0..ALERTS).flat_map(|n| sample::events(n, now.plus_secs(-60 - n as i64))).collect();
     desk.save(&Step { alerts: &alerts, evidence: &evidence, position: Offset(1), snapshot: None })?;
+    desk.save(&Step { alerts: &[], evidence: &[], position: Offset(0), snapshot: Some(&baseline::learned(now)) })?;
     for (n, event) in evidence.iter_mut().enumerate() {
         let mut own = (**event).clone();
         own.id = EventId { class: Class::Normal, seq: n as u64 + 1, ..own.id };

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod attacks;
+mod baseline;
 mod live;
 mod modbus;
 mod mutation;

@@ -3,6 +3,7 @@
 //! Contract: results on standard output, everything else on standard error; `-o table|json|jsonl|csv`; `--lang zh|en|auto`;
 //! `NO_COLOR`; exit code 0 done, 1 something was found or did not hold, 2 bad input, 3 cannot connect, 4 denied.
 
+mod baseline;
 mod client;
 mod indicators;
 mod names;
@@ -136,6 +137,9 @@ pub enum Command {
     /// Indicators of compromise: add feeds, list, remove, ask about a value
     #[command(subcommand)]
     Indicators(indicators::IndicatorsCommand),
+    /// What is usual on control networks: review, freeze, edit
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// Read configuration and rules again
     Reload,
     /// The audit trail
@@ -375,6 +379,7 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             return Ok(if faults.is_empty() { exit::DONE } else { exit::FOUND });
         }
         Command::Indicators(what) => return indicators::run(client, printer, what).await,
+        Command::Baseline(what) => return baseline::run(client, printer, what).await,
         Command::Reload => {
             let done = client.post("/-/reload", &[], &json!({})).await?;
             printer.one(&done, |v, _| format!("{} rules in force\n", v["rules"]));

@@ -82,6 +82,36 @@ pub const AGENTS: &[Column] = columns![
     "VERSION" "版本" Extra |v, _| text(&v["version"]),
     "ID" "标识" Extra |v, _| text(&v["id"]),
 ];
+pub const BASELINES: &[Column] = columns![
+    "STATION" "站点" Key |v, _| text(&v["id"]),
+    "ADDRESS" "地址" Key |v, _| text(&v["station"]),
+    "PROTOCOL" "协议" Plain |v, _| text(&v["protocol"]),
+    "UNIT" "单位" Plain |v, _| text(&v["unit"]),
+    "STATE" "状态" Mark |v, l| match v["state"].as_str() { Some("frozen") => pick(l, "frozen", "已冻结").to_owned(), _ => pick(l, "learning", "学习中").to_owned() },
+    "USUAL" "基线条目" Number |v, _| text(&v["entries"]),
+    "DEVIATING" "偏离" Number |v, _| text(&v["deviations"]),
+    "LAST SEEN (UTC)" "最近 (UTC)" Plain |v, _| time(&v["last_seen"]),
+    "FROZEN BY" "冻结人" Extra |v, _| text(&v["frozen"]["by"]),
+    "NOTE" "备注" Extra |v, _| text(&v["frozen"]["note"]),
+];
+pub const BASELINE_ENTRIES: &[Column] = columns![
+    "ENTRY" "条目" Key |v, _| text(&v["id"]),
+    "STATE" "状态" Mark |v, l| match v["state"].as_str() { Some("deviating") => pick(l, "deviating", "偏离").to_owned(), Some("allowed") => pick(l, "allowed", "已允许").to_owned(), _ => pick(l, "learned", "已学习").to_owned() },
+    "MASTER" "主站" Key |v, _| text(&v["master"]),
+    "NUMBER" "站号" Number |v, _| text(&v["number"]),
+    "FUNCTION" "功能" Plain |v, _| [text(&v["function"]), text(&v["sub_function"])].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" "),
+    "OBJECTS" "对象" Plain |v, _| [text(&v["object_type"]), text(&v["objects"])].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" "),
+    "WRITES" "写" Plain |v, l| if v["is_write"] == true { pick(l, "yes", "是").to_owned() } else { String::new() },
+    "COUNT" "次数" Number |v, _| text(&v["count"]),
+    "LAST SEEN (UTC)" "最近 (UTC)" Plain |v, _| time(&v["last_seen"]),
+    "BY" "操作人" Extra |v, _| text(&v["allowed"]["by"]),
+    "NOTE" "备注" Extra |v, _| text(&v["allowed"]["note"]),
+];
+pub const BASELINE_CHANGES: &[Column] = columns![
+    "STATION" "站点" Key |v, _| text(&v["id"]),
+    "DONE" "结果" Plain |v, _| text(&v["done"]),
+    "STATE" "状态" Plain |v, _| text(&v["state"]),
+];
 pub const INDICATORS: &[Column] = columns![
     "SOURCE" "来源" Key |v, _| text(&v["name"]),
     "ENTRIES" "条目" Number |v, _| text(&v["entries"]),

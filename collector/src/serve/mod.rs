@@ -82,6 +82,12 @@ pub trait Backstage: Send + Sync {
     fn enrolment(&self, unit: &str, note: &str, by: &str, now: Timestamp, expires: Timestamp) -> Result<String, String>;
     /// Ends an agent's identity; false where it had ended already. Its link is cut within five seconds.
     fn revoke(&self, agent: AgentId, reason: &str, by: &str, now: Timestamp) -> Result<bool, String>;
+    /// Looks at the baselines of control networks, or edits them (the act says true): the engine's owner does it, and an edit is durable when this
+    /// returns. May block; false where there is no engine or it does not answer.
+    fn baselines(&self, act: crate::pipeline::BaselineAct) -> bool {
+        drop(act);
+        false
+    }
     /// A person judged an alert: the engine's desk wants to know.
     fn judged(&self, judgement: warning::Judgement);
     /// Links that stand now: agent and the address it speaks from.

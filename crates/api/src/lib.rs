@@ -6,6 +6,7 @@
 mod agent;
 mod alert;
 mod audit;
+mod baseline;
 mod event;
 mod indicator;
 mod openapi;
@@ -22,6 +23,7 @@ mod why;
 pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
 pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
 pub use audit::{AuditEntry, AuditPage, AuditProof};
+pub use baseline::{Baseline, BaselineChange, BaselineDetail, BaselineEdit, BaselineEntry, BaselineMark, BaselinePage};
 pub use event::{EventField, EventPage, EventRecord};
 pub use indicator::{
     IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch, IndicatorSource,

@@ -22,6 +22,8 @@ pub enum Permission {
     RulesRead,
     /// Add and remove indicators of compromise.
     IndicatorsWrite,
+    /// Freeze and edit what is usual on control networks.
+    BaselinesWrite,
     /// Read configuration and rules again.
     Reload,
     AuditRead,
@@ -102,6 +104,7 @@ impl Role {
             P::RegisterWrite => matches!(self, Self::ShiftLead | Self::Admin),
             P::Enrol => matches!(self, Self::ShiftLead | Self::SectorLead | Self::Admin),
             P::IndicatorsWrite => matches!(self, Self::Operator | Self::ShiftLead | Self::RuleAuthor | Self::Admin),
+            P::BaselinesWrite => matches!(self, Self::ShiftLead | Self::SectorLead | Self::RuleAuthor | Self::Admin),
             P::Reload => matches!(self, Self::ShiftLead | Self::RuleAuthor | Self::Admin),
             P::AuditRead => matches!(self, Self::Auditor | Self::Admin),
             P::PeopleManage => matches!(self, Self::Admin),
@@ -128,6 +131,7 @@ mod tests {
         for role in [Role::Viewer, Role::Auditor, Role::Display, Role::Metrics] {
             for permission in [
                 Permission::IndicatorsWrite,
+                Permission::BaselinesWrite,
                 Permission::AlertsTriage,
                 Permission::RegisterWrite,
                 Permission::Enrol,

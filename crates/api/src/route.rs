@@ -122,6 +122,10 @@ routes! {
         None => Reply::Json("IndicatorSource");
     IndicatorsRemove "removeIndicators" Delete "/api/v1/indicators/{source}" IndicatorsWrite "indicators" "Takes a source out of force" [] None => Reply::Empty;
     IndicatorsCheck "checkIndicators" Post "/api/v1/indicators/check" RulesRead "indicators" "What is known of values" [] Some("IndicatorQuestion") => Reply::Json("IndicatorAnswers");
+    BaselinesList "listBaselines" Get "/api/v1/baselines" EventsRead "baselines" "Stations of control protocols: learning or frozen, how much is usual, how much was not"
+        [text("state", "learning, frozen, deviating"), text("unit", "unit id"), LIMIT, CURSOR] None => Reply::List("BaselinePage");
+    BaselineGet "getBaseline" Get "/api/v1/baselines/{id}" EventsRead "baselines" "Who asks a station what, on which addresses" [] None => Reply::Json("BaselineDetail");
+    BaselineEditPost "editBaseline" Post "/api/v1/baselines/{id}" BaselinesWrite "baselines" "Freeze, unfreeze, allow, forget; with dry_run, what that would do" [] Some("BaselineEdit") => Reply::Json("BaselineChange");
     AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
     AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
     LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");

@@ -414,6 +414,12 @@ fields! {
     782 POLL_CHANGE "poll.change" Int Vedette "difference from it in percent; -100: none at all";
     783 POLL_INTERVAL_MS "poll.interval_ms" Int Vedette "middle interval between requests, milliseconds";
     784 POLL_JITTER "poll.jitter" Float Vedette "middle distance of the intervals from it, percent";
+    // Baselines of control networks, of the collector.
+    790 BASELINE_ID "baseline.id" Text Vedette "station whose baseline it is, as `vedette baseline list` names it";
+    791 BASELINE_DEVIATION "baseline.deviation" Text Vedette "what is not usual: new_master, new_function, new_address";
+    792 BASELINE_ENTRY "baseline.entry" Text Vedette "the deviation, as `vedette baseline show` names it";
+    793 BASELINE_USUAL "baseline.usual" List Vedette "what is usual instead: masters, functions or addresses, the first few";
+    794 BASELINE_EVENT "baseline.event" Text Vedette "id of the event that deviates";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.

@@ -5,6 +5,7 @@ pub mod agents;
 pub use agents::all as agents_in_scope;
 pub mod alerts;
 mod audit;
+mod baselines;
 mod events;
 mod feed;
 mod indicators;
@@ -71,6 +72,9 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::IndicatorsAdd => post(indicators::add).layer(DefaultBodyLimit::max(FEED_BYTES)),
         Op::IndicatorsRemove => delete(indicators::remove),
         Op::IndicatorsCheck => post(indicators::check),
+        Op::BaselinesList => get(baselines::list),
+        Op::BaselineGet => get(baselines::one),
+        Op::BaselineEditPost => post(baselines::edit),
         Op::AuditList => get(audit::list),
         Op::AuditVerify => get(audit::verify),
         Op::LoginPost => post(people::login),
