@@ -135,6 +135,8 @@ enum What {
     Config,
     /// The fields events may carry, as Markdown
     Fields,
+    /// The network protocols that are read, a line each
+    Protocols,
 }
 
 pub fn main() -> ExitCode {
@@ -168,6 +170,10 @@ pub fn main() -> ExitCode {
         }
         Command::Print { what: What::Fields } => {
             put(&config::print_fields());
+            Exit::Ok
+        }
+        Command::Print { what: What::Protocols } => {
+            put(&crate::sensor::net::protocols().map(|(name, about)| format!("{name:<10} {about}\n")).collect::<String>());
             Exit::Ok
         }
     }

@@ -66,7 +66,7 @@ impl Default for Config {
             active: seconds(300),
             records_per_second: 2000,
             facts: true,
-            protocols: PROTOCOLS.iter().map(|p| p.name).chain(["link", "arp"]).map(str::to_owned).collect(),
+            protocols: vec![ALL.to_owned()],
         }
     }
 }
@@ -94,8 +94,9 @@ active = "5 m"
 records_per_second = 2000
 # Facts over time: fan-out, packet rates, regularity, DNS by domain, address claims, new devices and pairs, volumes, poll intervals.
 facts = true
-# Protocols that are read, found by content on any port; "link": GOOSE, sampled values and PROFINET DCP, straight on Ethernet.
-protocols = ["dns", "tls", "http", "ssh", "dnp3", "iec104", "s7comm", "enip", "opcua", "bacnet", "c37118", "modbus", "link", "arp"]
+# Protocols that are read, found by content on any port: "all", or some by name ("vedette-agent print protocols" lists them; "link" is
+# GOOSE, sampled values and PROFINET DCP, straight on Ethernet).
+protocols = ["all"]
 "#;
 
 pub static NET: NetKind = NetKind;
@@ -142,16 +143,31 @@ impl NetKind {
             range(key, value.0.as_secs(), value.to_string(), 1, 86_400, "from 1 s to 1 d");
         }
         if let Err(name) = config.enabled_protocols() {
-            let known: Vec<&str> = PROTOCOLS.iter().map(|p| p.name).chain(["link", "arp"]).collect();
+            let known: Vec<&str> = [ALL].into_iter().chain(protocols().map(|(name, _)| name)).collect();
             problems.push(format!("key 'protocols': value \"{name}\": one of {}", known.join(", ")));
         }
         if problems.is_empty() { Ok(config) } else { Err(problems.join("\n")) }
     }
 }
 
+/// Every protocol that can be named in the configuration, with a line about it.
+pub fn protocols() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let layer_2 =
+        [("link", "GOOSE, sampled values and PROFINET DCP, straight on Ethernet"), ("arp", "address resolution: who claims which address")];
+    PROTOCOLS.iter().map(|p| (p.name, p.about)).chain(layer_2)
+}
+
+/// Stands for every protocol.
+const ALL: &str = "all";
+
 impl Config {
     fn enabled_protocols(&self) -> Result<Enabled, &str> {
-        Enabled::only(self.protocols.iter().map(String::as_str).filter(|n| !matches!(*n, "link" | "arp")))
+        let named = Enabled::only(self.protocols.iter().map(String::as_str).filter(|n| !matches!(*n, ALL | "link" | "arp")))?;
+        Ok(if self.reads(ALL) { Enabled::ALL } else { named })
+    }
+
+    fn reads(&self, name: &str) -> bool {
+        self.protocols.iter().any(|n| n == name || n == ALL)
     }
 
     fn pipeline(&self) -> PipelineConfig {
@@ -163,8 +179,8 @@ impl Config {
         config.flows.active_ns = self.active.as_ns();
         config.records_per_second = self.records_per_second;
         config.protocols = self.enabled_protocols().unwrap_or(Enabled::ALL);
-        config.link = self.protocols.iter().any(|n| n == "link");
-        config.arp = self.protocols.iter().any(|n| n == "arp");
+        config.link = self.reads("link");
+        config.arp = self.reads("arp");
         // A key that no stranger knows: the hasher's own chance.
         config.facts = self.facts.then(|| std::hash::BuildHasher::hash_one(&ahash::RandomState::new(), 0u64));
         config

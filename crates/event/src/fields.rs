@@ -348,7 +348,6 @@ fields! {
     520 MAIL_FROM "smtp.mail_from" Text Vedette "sender of the envelope";
     521 MAIL_TO "smtp.rcpt_to" List Vedette "receivers of the envelope, the first few";
     522 MAIL_HELO "smtp.helo" Text Vedette "name the client greets with";
-    523 MAIL_SUBJECT "smtp.subject" Text Vedette "subject of the message";
 
     530 VNC_SECURITY "vnc.security_type" Text Vedette "none, vnc, tls, vencrypt, apple, ultra, …";
 

@@ -56,6 +56,9 @@ impl Bench {
         let frame = Frame::new(Timestamp::from_ms(ms), LinkType::Ethernet, 0, bytes);
         self.pipeline.frame(&frame, &mut |class, event| keep(&mut self.seen, class, event));
     }
+    fn tick(&mut self, ms: i64) {
+        self.pipeline.tick(Timestamp::from_ms(ms), &mut |class, event| keep(&mut self.seen, class, event));
+    }
     fn flush(&mut self) {
         self.pipeline.flush(&mut |class, event| keep(&mut self.seen, class, event));
     }
@@ -104,7 +107,7 @@ fn attempts_are_told_once_each_and_in_time() {
     b.frame(0, &tcp("10.0.0.1:1", "10.0.0.2:22", 1, 0, 2, b""));
     b.frame(1, &tcp("10.0.0.2:22", "10.0.0.1:1", 0, 2, 0x14, b""));
     b.frame(2, &tcp("10.0.0.1:2", "10.0.0.2:23", 1, 0, 2, b""));
-    b.pipeline.tick(Timestamp::from_ms(1002), &mut |class, event| b.seen.push((class, event)));
+    b.tick(1002);
     assert_eq!(b.services(), ["normal flow/5", "normal flow/4"]);
     assert_eq!((b.seen[0].1.text(field::CONN_STATE), b.seen[1].1.text(field::CONN_STATE)), ("REJ".into(), "S0".into()));
     assert_eq!((b.seen[0].1.text(field::PACKETS), b.seen[1].1.text(field::PACKETS)), ("2".into(), "1".into()));
@@ -118,7 +121,7 @@ fn a_datagram_nobody_answers_is_told_in_time_and_once() {
     b.frame(0, &udp("10.0.0.1:4000", "10.0.0.2:161", b"?"));
     b.frame(5, &udp("10.0.0.1:4001", "10.0.0.2:7", b"?"));
     b.frame(6, &udp("10.0.0.2:7", "10.0.0.1:4001", b"?"));
-    b.pipeline.tick(Timestamp::from_ms(1002), &mut |class, event| b.seen.push((class, event)));
+    b.tick(1002);
     assert_eq!(b.services(), ["normal flow/4"]);
     let told = &b.seen[0].1;
     assert_eq!((told.text(field::CONN_STATE), told.text(field::DST_PORT), told.time.ms()), ("S0".into(), "161".into(), 1000));

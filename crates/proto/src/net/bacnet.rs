@@ -1,16 +1,14 @@
 //! BACnet/IP (ASHRAE 135, annex J over clauses 6 and 20): link functions, services with their answers, objects and properties.
 //!
 //! Confirmed requests are joined with their answers by invoke number; reads and notifications are counted (see `ot`). Of a segmented
-//! message the first segment is read. Limits: a datagram is a message; `PENDING_MAX` requests wait for an answer.
+//! message the first segment is read. Limits: a datagram is a message; what waits is bounded in `ot`.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use event::{Event, Timestamp, field};
 
-use event::{Event, SECOND_NS, Timestamp, field};
-
-use super::ot::{self, Teller};
+use super::ot::{self, Asked, Teller, Waiting};
 use super::{Carrier, Emit, Parser, Piece, Probe, Protocol, Side, Want, be16};
 
 pub static BACNET: Protocol = Protocol {
@@ -41,8 +39,6 @@ pub static BACNET: Protocol = Protocol {
     open: |_| Box::new(Bacnet::default()),
 };
 
-const PENDING_MAX: usize = 64;
-
 /// Whether the length that a datagram states is its own.
 fn fits(bytes: &[u8]) -> bool {
     be16(bytes, 2).is_some_and(|length| usize::from(length) == bytes.len())
@@ -58,18 +54,10 @@ fn probe(carrier: Carrier, _: Side, bytes: &[u8]) -> Probe {
     }
 }
 
-struct Pending {
-    invoke: u8,
-    service: u8,
-    from: Side,
-    time: Timestamp,
-    key: ot::Key,
-    event: Event,
-}
-
 #[derive(Default)]
 struct Bacnet {
-    pending: VecDeque<Pending>,
+    /// By invoke id, service and the side that asks.
+    waiting: Waiting<(u8, u8, Side)>,
     teller: Teller,
 }
 
@@ -85,17 +73,11 @@ impl Parser for Bacnet {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        while self.pending.front().is_some_and(|p| now.since(p.time) >= SECOND_NS) {
-            self.unanswered(out);
-        }
-        if self.pending.is_empty() { Want::More } else { Want::Wake }
+        self.waiting.wake(now, &mut self.teller, out)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
-        while !self.pending.is_empty() {
-            self.unanswered(out);
-        }
-        self.teller.end(out);
+        self.waiting.end(&mut self.teller, out);
     }
 }
 
@@ -156,10 +138,8 @@ impl Bacnet {
                 ot::purpose(&mut event, access, is_write);
                 let number = describe(&mut event, service, data);
                 let key = [u32::from(service), number, 0, 0];
-                self.pending.push_back(Pending { invoke, service, from: piece.side, time: piece.time, key, event });
-                if self.pending.len() > PENDING_MAX {
-                    self.unanswered(out);
-                }
+                let asked = Asked { id: (invoke, service, piece.side), by: piece.side, time: piece.time, key, event };
+                self.waiting.ask(asked, &mut self.teller, out);
             }
             1 => {
                 let service = *apdu.get(1)?;
@@ -208,12 +188,11 @@ impl Bacnet {
     }
 
     fn answer(&mut self, piece: Piece<'_>, invoke: u8, service: Option<u8>, refusal: Option<(u32, &'static str)>, out: &mut dyn Emit) {
-        let asked = |p: &Pending| p.from != piece.side && p.invoke == invoke && service.is_none_or(|s| s == p.service);
-        if let Some(Pending { mut event, time, key, from, .. }) = self.pending.iter().position(asked).and_then(|at| self.pending.remove(at))
-        {
+        let fits = |(asked, of, by): (u8, u8, Side)| by != piece.side && asked == invoke && service.is_none_or(|s| s == of);
+        if let Some(Asked { mut event, time, key, by, .. }) = self.waiting.take(|a| fits(a.id)) {
             ot::answered(&mut event, time, piece.time);
             ot::outcome(&mut event, refusal);
-            return self.teller.poll(key, from, event, out);
+            return self.teller.poll(key, by, event, out);
         }
         let mut event = ot::event("bacnet", "response", service.map_or("other", confirmed_name), piece.time);
         event.body.set_some(field::OT_FUNCTION, service);
@@ -222,13 +201,6 @@ impl Bacnet {
         ot::outcome(&mut event, refusal);
         let number = service.map_or(0x100, u32::from);
         self.teller.poll([0x400 | number, 0, 0, 0], piece.side.other(), event, out);
-    }
-
-    /// The oldest request, as one that was not answered: its own case.
-    fn unanswered(&mut self, out: &mut dyn Emit) {
-        if let Some(Pending { event, key: [a, b, c, _], from, .. }) = self.pending.pop_front() {
-            self.teller.poll([a, b, c, 1], from, event, out);
-        }
     }
 }
 

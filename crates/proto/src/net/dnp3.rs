@@ -5,7 +5,7 @@
 //! reports are counted (see `ot`). A message of several points is one event: the first point in `ot.object_address`, all in `ot.objects`.
 //!
 //! Limits: a message is at most `MESSAGE_BYTES_MAX` bytes (what is longer is read as far as that, and an anomaly), `ASSEMBLIES_MAX` station
-//! pairs of a connection may be amidst a message, `PENDING_MAX` requests wait for an answer. A frame with a wrong checksum is an
+//! pairs of a connection may be amidst a message. A frame with a wrong checksum is an
 //! anomaly and not read, as stations do; reading goes on at the next frame, and starts at the first one wherever a stream is joined.
 
 mod link;
@@ -15,11 +15,11 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use event::{Event, SECOND_NS, Timestamp, Value, field};
+use event::{Event, Timestamp, Value, field};
 
 use self::link::{Frame, Front};
 use self::objects::{Objects, control_name, status_name};
-use super::ot::{self, Teller};
+use super::ot::{self, Asked, Teller, Waiting};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want};
 
 pub static DNP3: Protocol = Protocol {
@@ -61,7 +61,6 @@ pub static DNP3: Protocol = Protocol {
 const MESSAGE_BYTES_MAX: usize = 4_096;
 const HELD_BYTES_MAX: usize = 2 * link::FRAME_BYTES_MAX;
 const ASSEMBLIES_MAX: usize = 8;
-const PENDING_MAX: usize = 32;
 /// Addresses from here on mean every station.
 const BROADCAST: u16 = 0xfffd;
 
@@ -85,23 +84,14 @@ struct Assembly {
     too_long: bool,
 }
 
-struct Pending {
-    master: u16,
-    station: u16,
-    sequence: u8,
-    time: Timestamp,
-    key: ot::Key,
-    by: Side,
-    event: Event,
-}
-
 #[derive(Default)]
 struct Dnp3 {
     held: [Held; 2],
     /// A frame of the side has been met: bytes between frames are odd from then on.
     met: [bool; 2],
     assemblies: [VecDeque<Assembly>; 2],
-    pending: VecDeque<Pending>,
+    /// By master, outstation and sequence.
+    waiting: Waiting<(u16, u16, u8)>,
     teller: Teller,
 }
 
@@ -140,17 +130,11 @@ impl Parser for Dnp3 {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        while self.pending.front().is_some_and(|p| now.since(p.time) >= SECOND_NS) {
-            self.unanswered(out);
-        }
-        if self.pending.is_empty() { Want::More } else { Want::Wake }
+        self.waiting.wake(now, &mut self.teller, out)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
-        while !self.pending.is_empty() {
-            self.unanswered(out);
-        }
-        self.teller.end(out);
+        self.waiting.end(&mut self.teller, out);
     }
 }
 
@@ -235,10 +219,8 @@ impl Dnp3 {
         if matches!(function, 0 | 6 | 8 | 10 | 12) || frame.destination >= BROADCAST {
             return self.teller.poll(key, by, event, out);
         }
-        self.pending.push_back(Pending { master: frame.source, station: frame.destination, sequence, time, key, by, event });
-        if self.pending.len() > PENDING_MAX {
-            self.unanswered(out);
-        }
+        let id = (frame.source, frame.destination, sequence);
+        self.waiting.ask(Asked { id, by, time, key, event }, &mut self.teller, out);
     }
 
     fn answer(&mut self, side: Side, frame: &Frame, sequence: u8, function: u8, rest: &[u8], time: Timestamp, out: &mut dyn Emit) {
@@ -248,9 +230,9 @@ impl Dnp3 {
         let indications = u16::from_le_bytes(*indications);
         let objects = Objects::read(rest, true);
         let refusal = objects.refusal.map(|s| (u32::from(s), status_name(s))).or_else(|| refusal(indications));
-        let asked = |p: &Pending| (p.master, p.station, p.sequence) == (frame.destination, frame.source, sequence);
-        let pending = if function == 129 { self.pending.iter().position(asked).and_then(|at| self.pending.remove(at)) } else { None };
-        if let Some(Pending { mut event, time: asked, key, by, .. }) = pending {
+        let id = (frame.destination, frame.source, sequence);
+        let asked = if function == 129 { self.waiting.take(|a| a.id == id) } else { None };
+        if let Some(Asked { mut event, time: asked, key, by, .. }) = asked {
             ot::answered(&mut event, asked, time);
             ot::outcome(&mut event, refusal);
             indicate(&mut event, indications);
@@ -267,13 +249,6 @@ impl Dnp3 {
         let first = objects.first.map_or(0, |(g, v)| u32::from(g) << 8 | u32::from(v));
         let key = [u32::from(function), pair(frame.source, frame.destination), first, u32::from(indications)];
         self.teller.poll(key, side.other(), event, out);
-    }
-
-    /// The oldest request, as one that was not answered: its own case, not to be counted among those that were.
-    fn unanswered(&mut self, out: &mut dyn Emit) {
-        if let Some(Pending { event, key: [a, b, c, _], by, .. }) = self.pending.pop_front() {
-            self.teller.poll([a, b, c, 1], by, event, out);
-        }
     }
 }
 

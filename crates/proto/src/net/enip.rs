@@ -4,19 +4,17 @@
 //! unconnected sends and multiple-service packets, each with class, instance and attribute or the tag named. Cyclic I/O is counted a
 //! connection; reads are counted (see `ot`). Requests without an answer are told after a second.
 //!
-//! Limits: a message is at most `MESSAGE_BYTES_MAX` bytes, `PENDING_MAX` requests wait for an answer, `DEPTH_MAX` services lie within
+//! Limits: a message is at most `MESSAGE_BYTES_MAX` bytes, `DEPTH_MAX` services lie within
 //! each other, `MULTIPLE_MAX` side by side. What is no message is an anomaly; reading goes on at the next one that begins a piece.
 
 mod cip;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
-use event::{Event, SECOND_NS, Timestamp, field};
+use event::{Timestamp, field};
 
 use self::cip::{Answer, Request};
-use super::ot::{self, Teller, le16, le32};
+use super::ot::{self, Asked, Teller, Waiting, le16, le32};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want};
 
 pub static ENIP: Protocol = Protocol {
@@ -53,7 +51,6 @@ const HEADER_BYTES: usize = 24;
 /// Large forward opens allow 64 KiB; controllers stay far below.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 const HELD_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
-const PENDING_MAX: usize = 128;
 const DEPTH_MAX: u8 = 4;
 const MULTIPLE_MAX: usize = 64;
 const ITEMS_MAX: usize = 8;
@@ -117,21 +114,13 @@ fn is_cyclic(bytes: &[u8]) -> bool {
 /// What joins an answer with its request: the sender's context, or the number within a connection.
 type Token = (u32, u64, u16);
 
-struct Pending {
-    token: Token,
-    service: u8,
-    from: Side,
-    time: Timestamp,
-    key: ot::Key,
-    event: Event,
-}
-
 #[derive(Default)]
 struct Enip {
     datagrams: bool,
     held: [Held; 2],
     met: [bool; 2],
-    pending: VecDeque<Pending>,
+    /// By token and service.
+    waiting: Waiting<(Token, u8)>,
     teller: Teller,
 }
 
@@ -170,17 +159,11 @@ impl Parser for Enip {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        while self.pending.front().is_some_and(|p| now.since(p.time) >= SECOND_NS) {
-            self.unanswered(out);
-        }
-        if self.pending.is_empty() { Want::More } else { Want::Wake }
+        self.waiting.wake(now, &mut self.teller, out)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
-        while !self.pending.is_empty() {
-            self.unanswered(out);
-        }
-        self.teller.end(out);
+        self.waiting.end(&mut self.teller, out);
     }
 }
 
@@ -201,14 +184,14 @@ impl Enip {
         let token = (header.session, header.context, header.command);
         let service = u8::try_from(header.command).unwrap_or(0);
         // An answer is told by what waits for it; where nothing does, by what only answers carry.
-        let waits = self.pending.iter().position(|p| p.from != side && p.token.2 == header.command && p.token.1 == header.context);
-        if let Some(Pending { mut event, time: asked, key, from, .. }) = waits.and_then(|at| self.pending.remove(at)) {
+        let fits = |(_, context, command): Token| command == header.command && context == header.context;
+        if let Some(Asked { mut event, time: asked, key, by, .. }) = self.waiting.take(|a| a.by != side && fits(a.id.0)) {
             ot::answered(&mut event, asked, time);
             ot::outcome(&mut event, (header.status != 0).then(|| (header.status, encapsulation_error(header.status))));
             if key[0] == 0x165 {
-                self.teller.single(from, event, out)
+                self.teller.single(by, event, out)
             } else {
-                self.teller.poll(key, from, event, out)
+                self.teller.poll(key, by, event, out)
             }
             return;
         }
@@ -220,7 +203,7 @@ impl Enip {
         if answers || matches!(header.command, 0x00 | 0x66 | 0x72 | 0x73) {
             return self.teller.poll(key, if answers { side.other() } else { side }, event, out);
         }
-        self.wait(Pending { token, service, from: side, time, key, event }, out);
+        self.waiting.ask(Asked { id: (token, service), by: side, time, key, event }, &mut self.teller, out);
     }
 
     /// The common packet format (2-6): items with an address and with data.
@@ -265,7 +248,7 @@ impl Enip {
         request.put(&mut event);
         let key = request.key();
         let service = if request.is_carrier() { CARRIER } else { request.service };
-        self.wait(Pending { token, service, from: side, time, key, event }, out);
+        self.waiting.ask(Asked { id: (token, service), by: side, time, key, event }, &mut self.teller, out);
         let Some(depth) = depth.checked_sub(1) else { return };
         for inner in request.inner(MULTIPLE_MAX) {
             self.request(side, token, inner, time, depth, out);
@@ -277,20 +260,18 @@ impl Enip {
             return out.anomaly("enip_malformed", "a CIP answer without a status", time);
         };
         // An unconnected send that went through is answered by the answer of what it carried.
-        let same = |p: &Pending| p.from != side && p.token == token;
         if answer.service != 0x52
-            && let Some(at) = self.pending.iter().position(|p| same(p) && p.service == CARRIER)
-            && let Some(Pending { event, key, from, .. }) = self.pending.remove(at)
+            && let Some(Asked { event, key, by, .. }) = self.waiting.take(|a| a.by != side && a.id == (token, CARRIER))
         {
-            self.teller.poll(key, from, event, out);
+            self.teller.poll(key, by, event, out);
         }
-        let is = |p: &Pending| same(p) && (p.service == answer.service || answer.service == 0x52 && p.service == CARRIER);
-        let found = self.pending.iter().position(is);
-        if let Some(Pending { mut event, time: asked, key, from, .. }) = found.and_then(|at| self.pending.remove(at)) {
+        let service = if answer.service == 0x52 { CARRIER } else { answer.service };
+        let of = |(its, asked): (Token, u8)| its == token && (asked == answer.service || asked == service);
+        if let Some(Asked { mut event, time: asked, key, by, .. }) = self.waiting.take(|a| a.by != side && of(a.id)) {
             ot::answered(&mut event, asked, time);
             ot::outcome(&mut event, answer.refusal());
             answer.put(&mut event);
-            self.teller.poll(key, from, event, out);
+            self.teller.poll(key, by, event, out);
         } else {
             let mut event = ot::event("cip", "response", cip::service_name(answer.service, None), time);
             event.body.set(field::OT_FUNCTION, answer.service);
@@ -303,20 +284,6 @@ impl Enip {
         let Some(depth) = depth.checked_sub(1) else { return };
         for inner in answer.inner(MULTIPLE_MAX) {
             self.answer(side, token, inner, time, depth, out);
-        }
-    }
-
-    fn wait(&mut self, pending: Pending, out: &mut dyn Emit) {
-        self.pending.push_back(pending);
-        if self.pending.len() > PENDING_MAX {
-            self.unanswered(out);
-        }
-    }
-
-    /// The oldest request, as one that was not answered: its own case.
-    fn unanswered(&mut self, out: &mut dyn Emit) {
-        if let Some(Pending { event, key: [a, b, c, _], from, .. }) = self.pending.pop_front() {
-            self.teller.poll([a, b, c, 1], from, event, out);
         }
     }
 }

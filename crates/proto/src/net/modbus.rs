@@ -1,17 +1,15 @@
 //! Modbus/TCP (Modbus Application Protocol V1.1b3; Messaging on TCP/IP V1.0b) and Schneider's UMAS inside its function 90.
 //!
 //! Requests are joined with their answers by transaction number; one event says who asked what of which station and how it went. A
-//! request without an answer is told after a second. A master polls the same registers for years: equal reads of one connection are
-//! told at once the first time, then once a minute with how many there were. Writes, refusals and everything else are told one by one.
+//! request without an answer is told after a second. Equal reads of one connection are counted (see `ot`); refusals, writes and everything
+//! else that is answered are told one by one.
 //!
-//! Limits: a message is at most 260 bytes (the standard's; 1,040 for UMAS), `PENDING_MAX` requests wait for an answer, `POLLS_MAX` different reads are
-//! counted a connection (further ones are told one by one), `VALUES_MAX` values are kept. What does not parse is an anomaly; reading
-//! goes on with the next piece, because devices send one message a packet.
+//! Limits: a message is at most 260 bytes (the standard's; 1,040 for UMAS), `VALUES_MAX` values are kept, what waits is bounded in `ot`. What
+//! does not parse is an anomaly; reading goes on with the next piece, because devices send one message a packet.
 
-use std::collections::{BTreeMap, VecDeque};
+use event::{Event, Timestamp, Value, field};
 
-use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
-
+use super::ot::{self, Asked, Teller, Waiting};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want, be16};
 
 pub static MODBUS: Protocol = Protocol {
@@ -50,12 +48,6 @@ const MESSAGE_BYTES_MAX: usize = 260;
 const UMAS_BYTES_MAX: usize = 1_040;
 /// Bytes of a side that wait for the rest of a message.
 const HELD_BYTES_MAX: usize = 2 * UMAS_BYTES_MAX;
-/// Requests without an answer so far; the oldest is told as unanswered.
-const PENDING_MAX: usize = 64;
-/// Different reads counted a connection.
-const POLLS_MAX: usize = 256;
-/// How often equal reads are told.
-const POLL_NS: i64 = 60 * SECOND_NS;
 /// Values of a write that are kept.
 const VALUES_MAX: usize = 16;
 
@@ -101,31 +93,14 @@ fn shape(pdu: &[u8]) -> bool {
     }
 }
 
-/// What equal reads have in common: station, function, address, count.
-type Poll = (u8, u8, Option<u16>, Option<u16>);
-
-struct Pending {
-    transaction: u16,
-    station: u8,
-    function: u8,
-    time: Timestamp,
-    event: Event,
-    poll: Poll,
-}
-
 #[derive(Default)]
 struct Modbus {
     held: [Held; 2],
     /// The side that asks; found out from the shape of the first message where the beginning was not seen.
     master: Option<Side>,
-    pending: VecDeque<Pending>,
-    polls: BTreeMap<Poll, Counted>,
-}
-
-struct Counted {
-    told: Timestamp,
-    more: i64,
-    last: Event,
+    /// By transaction, station and function.
+    waiting: Waiting<(u16, u8, u8)>,
+    teller: Teller,
 }
 
 impl Parser for Modbus {
@@ -158,22 +133,11 @@ impl Parser for Modbus {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        while self.pending.front().is_some_and(|p| now.since(p.time) >= SECOND_NS) {
-            self.unanswered(out);
-        }
-        if self.pending.is_empty() { Want::More } else { Want::Wake }
+        self.waiting.wake(now, &mut self.teller, out)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
-        while !self.pending.is_empty() {
-            self.unanswered(out);
-        }
-        let by = self.master.unwrap_or(Side::Originator);
-        for counted in std::mem::take(&mut self.polls).into_values().filter(|c| c.more > 0) {
-            let mut event = counted.last;
-            event.body.set(field::COUNT, counted.more);
-            out.asked(by, Class::Bulk, event);
-        }
+        self.waiting.end(&mut self.teller, out);
     }
 }
 
@@ -187,75 +151,30 @@ impl Modbus {
         });
         let function = code & 0x7f;
         if side == master {
-            let (event, poll) = request(transaction, station, function, pdu, time);
-            self.pending.push_back(Pending { transaction, station, function, time, event, poll });
-            if self.pending.len() > PENDING_MAX {
-                self.unanswered(out);
-            }
-            return;
+            let (event, key) = request(transaction, station, function, pdu, time);
+            let asked = Asked { id: (transaction, station, function), by: side, time, key, event };
+            return self.waiting.ask(asked, &mut self.teller, out);
         }
-        let asked = self.pending.iter().position(|p| (p.transaction, p.station, p.function) == (transaction, station, function));
-        let Some(Pending { mut event, poll, time: asked, .. }) = asked.and_then(|at| self.pending.remove(at)) else {
-            out.anomaly("modbus_answer_unasked", &format!("transaction {transaction}, function {function}"), time);
-            return;
+        let Some(Asked { mut event, key, by, time: asked, .. }) = self.waiting.take(|a| a.id == (transaction, station, function)) else {
+            return out.anomaly("modbus_answer_unasked", &format!("transaction {transaction}, function {function}"), time);
         };
-        event.time = time;
-        event.body.set(field::OT_DIRECTION, "both");
-        event.body.set(field::OT_RESPONSE_MS, time.since(asked).max(0) / 1_000_000);
-        let refused = code >= 0x80;
-        event.body.set(field::STATUS_ID, if refused { 2 } else { 1 });
-        if refused {
-            let exception = pdu.get(1).copied().unwrap_or(0);
-            event.body.set(field::OT_EXCEPTION, exception);
-            event.body.set(field::OT_EXCEPTION_NAME, exception_name(exception));
-        } else if function == 90 && pdu.get(2) == Some(&0xfd) {
+        let exception = if code >= 0x80 { Some(pdu.get(1).copied().unwrap_or(0)) } else { None };
+        ot::answered(&mut event, asked, time);
+        ot::outcome(&mut event, exception.map(|code| (u32::from(code), exception_name(code))));
+        if exception.is_none() && function == 90 && pdu.get(2) == Some(&0xfd) {
             event.body.set(field::STATUS_ID, 2);
         }
-        self.tell(event, poll, out);
-    }
-
-    /// The oldest request, as one that was not answered.
-    fn unanswered(&mut self, out: &mut dyn Emit) {
-        if let Some(Pending { event, poll, .. }) = self.pending.pop_front() {
-            self.tell(event, poll, out);
-        }
-    }
-
-    fn tell(&mut self, mut event: Event, poll: Poll, out: &mut dyn Emit) {
-        let by = self.master.unwrap_or(Side::Originator);
-        let is = |f, text: &str| event.get(f).and_then(Value::as_str) == Some(text);
-        let read = is(field::OT_ACCESS, "read") && event.get(field::OT_EXCEPTION).is_none();
-        // A read without an answer is its own case: it must not be counted among those that were answered.
-        let answered = is(field::OT_DIRECTION, "both");
-        if !read || !answered {
-            let class = if event.get(field::OT_IS_WRITE) == Some(&Value::Bool(true)) { Class::Critical } else { Class::Normal };
-            out.asked(by, class, event);
-            return;
-        }
-        match self.polls.get_mut(&poll) {
-            Some(counted) if event.time.since(counted.told) < POLL_NS => {
-                counted.more += 1;
-                counted.last = event;
-            }
-            Some(counted) => {
-                event.body.set(field::COUNT, counted.more + 1);
-                (counted.told, counted.more) = (event.time, 0);
-                out.asked(by, Class::Bulk, event);
-            }
-            None => {
-                if self.polls.len() < POLLS_MAX {
-                    self.polls.insert(poll, Counted { told: event.time, more: 0, last: event.clone() });
-                }
-                event.body.set(field::COUNT, 1);
-                out.asked(by, Class::Bulk, event);
-            }
+        if exception.is_none() && event.get(field::OT_ACCESS).and_then(Value::as_str) == Some("read") {
+            self.teller.poll(key, by, event, out);
+        } else {
+            self.teller.single(by, event, out);
         }
     }
 }
 
 /// The event of a request, still without an answer.
-fn request(transaction: u16, station: u8, function: u8, pdu: &[u8], time: Timestamp) -> (Event, Poll) {
-    let mut event = Event::new(time, Kind::NetworkActivity, 6, LogSource::new("", "ot", "modbus"));
+fn request(transaction: u16, station: u8, function: u8, pdu: &[u8], time: Timestamp) -> (Event, ot::Key) {
+    let mut event = ot::event("modbus", "request", function_name(function), time);
     let body = &mut event.body;
     let sub = match function {
         8 => be16(pdu, 1),
@@ -272,26 +191,23 @@ fn request(transaction: u16, station: u8, function: u8, pdu: &[u8], time: Timest
         _ => (None, None),
     };
     let access = access(function, sub);
-    body.set(field::OT_PROTOCOL, "modbus");
-    body.set(field::OT_DIRECTION, "request");
     body.set(field::OT_TRANSACTION, transaction);
     body.set(field::OT_STATION, station);
     body.set(field::OT_FUNCTION, function);
-    body.set(field::OT_FUNCTION_NAME, function_name(function));
     body.set_some(field::OT_SUB_FUNCTION, sub);
     body.set_some(field::OT_SUB_FUNCTION_NAME, sub.and_then(|s| sub_name(function, s)));
     body.set_some(field::OT_OBJECT_TYPE, object(function));
     body.set_some(field::OT_OBJECT_ADDRESS, address);
     body.set_some(field::OT_OBJECT_COUNT, count);
-    body.set(field::OT_ACCESS, access);
     let program = access == "program" && sub.is_some_and(|s| (0x30..=0x32).contains(&s));
-    body.set(field::OT_IS_WRITE, program || matches!(access, "write" | "mode" | "restart"));
+    ot::purpose(&mut event, access, program || matches!(access, "write" | "mode" | "restart"));
     let values = values(function, pdu);
     if let Some(first) = values.first() {
-        body.set(field::OT_VALUE, f64::from(*first));
-        body.set(field::OT_VALUES, Value::from(values.iter().map(|v| Value::Int(i64::from(*v))).collect::<Vec<_>>()));
+        event.body.set(field::OT_VALUE, f64::from(*first));
+        event.body.set(field::OT_VALUES, Value::from(values.iter().map(|v| Value::Int(i64::from(*v))).collect::<Vec<_>>()));
     }
-    (event, (station, function, address, count))
+    let number = |n: Option<u16>| n.map_or(0x1_0000, u32::from);
+    (event, [u32::from(station) << 8 | u32::from(function), number(address), number(count), 0])
 }
 
 /// What a write wants to set: coils as 0 and 1, registers as unsigned numbers, the masks of function 22.
@@ -520,13 +436,13 @@ mod tests {
         let mut seen = Seen::default();
         let mut parser = Modbus::default();
         let (mut asks, mut answers) = (Vec::new(), Vec::new());
-        for n in 0..PENDING_MAX as u8 {
+        for n in 0..64u8 {
             asks.extend_from_slice(&[0, n, 0, 0, 0, 6, 1, 6, 0, n, 0, 1]);
             answers.extend_from_slice(&[0, n, 0, 0, 0, 6, 1, 6, 0, n, 0, 1]);
         }
         parser.feed(piece(Side::Originator, &asks, 0), &mut seen);
         parser.feed(piece(Side::Responder, &answers, 1), &mut seen);
-        assert_eq!(seen.0.iter().filter(|l| l.contains("ot.direction=both")).count(), PENDING_MAX);
+        assert_eq!(seen.0.iter().filter(|l| l.contains("ot.direction=both")).count(), 64);
     }
 
     #[test]
@@ -559,13 +475,14 @@ mod tests {
     fn waiting_requests_and_counted_reads_are_bounded() {
         let mut seen = Seen::default();
         let mut parser = Modbus::default();
-        for n in 0..2 * POLLS_MAX as u16 {
+        let all = 4 * ot::WAITING_MAX;
+        for n in 0..all as u16 {
             let mut ask = READ.to_vec();
             ask[8..10].copy_from_slice(&n.to_be_bytes());
             parser.feed(piece(Side::Originator, &ask, 0), &mut seen);
         }
-        assert_eq!(parser.pending.len(), PENDING_MAX);
+        assert_eq!(parser.waiting.len(), ot::WAITING_MAX);
         parser.end(Timestamp::ZERO, &mut seen);
-        assert_eq!(seen.0.len(), 2 * POLLS_MAX);
+        assert_eq!(seen.0.len(), all);
     }
 }

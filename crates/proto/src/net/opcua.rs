@@ -3,19 +3,17 @@
 //! Service, nodes and result are read where the channel is not encrypted; of an encrypted one its policy and its opening are told, and that
 //! there were messages. Reads, browsing and publishing are counted (see `ot`). Of a message in chunks the first is read.
 //!
-//! Limits: a chunk is read to `CHUNK_BYTES_MAX` bytes, the rest of a longer one is passed over; `PENDING_MAX` requests wait for an answer; `NAMED_MAX` nodes
+//! Limits: a chunk is read to `CHUNK_BYTES_MAX` bytes, the rest of a longer one is passed over; `NAMED_MAX` nodes
 //! are named. What is no chunk is an anomaly; reading goes on at the next piece that begins with one.
 
 mod body;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
-use event::{Event, SECOND_NS, Timestamp, field};
+use event::{Timestamp, field};
 
 use self::body::{Cursor, service_name};
-use super::ot::{self, Teller, le32};
+use super::ot::{self, Asked, Teller, Waiting, le32};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want};
 
 pub static OPCUA: Protocol = Protocol {
@@ -50,7 +48,6 @@ const HEADER_BYTES: usize = 8;
 const CHUNK_BYTES_MAX: usize = 8 << 10;
 /// Servers allow 64 KiB and more; what claims beyond this is no chunk.
 const CHUNK_CLAIM_MAX: usize = 16 << 20;
-const PENDING_MAX: usize = 64;
 
 /// Kind and whole length of the chunk these bytes begin, if they do.
 fn chunk(bytes: &[u8]) -> Option<([u8; 3], u8, usize)> {
@@ -74,16 +71,6 @@ fn probe(carrier: Carrier, _: Side, bytes: &[u8]) -> Probe {
     }
 }
 
-struct Pending {
-    request: u32,
-    /// Type of the request's body.
-    service: u32,
-    from: Side,
-    time: Timestamp,
-    key: ot::Key,
-    event: Event,
-}
-
 #[derive(Default)]
 struct OpcUa {
     held: [Held; 2],
@@ -92,7 +79,8 @@ struct OpcUa {
     passed: [usize; 2],
     /// A message of which chunks are still to come.
     amidst: [bool; 2],
-    pending: VecDeque<Pending>,
+    /// By request number and type of its body.
+    waiting: Waiting<(u32, u32)>,
     teller: Teller,
 }
 
@@ -131,17 +119,11 @@ impl Parser for OpcUa {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        while self.pending.front().is_some_and(|p| now.since(p.time) >= SECOND_NS) {
-            self.unanswered(out);
-        }
-        if self.pending.is_empty() { Want::More } else { Want::Wake }
+        self.waiting.wake(now, &mut self.teller, out)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
-        while !self.pending.is_empty() {
-            self.unanswered(out);
-        }
-        self.teller.end(out);
+        self.waiting.end(&mut self.teller, out);
     }
 }
 
@@ -225,10 +207,7 @@ impl OpcUa {
             self.teller.poll(key, side, event, out);
             return Some(());
         }
-        self.pending.push_back(Pending { request, service, from: side, time, key, event });
-        if self.pending.len() > PENDING_MAX {
-            self.unanswered(out);
-        }
+        self.waiting.ask(Asked { id: (request, service), by: side, time, key, event }, &mut self.teller, out);
         Some(())
     }
 
@@ -237,17 +216,15 @@ impl OpcUa {
         cursor.take(12)?;
         let status = cursor.u32()?;
         let refusal = (status >= 0x8000_0000).then(|| (status, body::status_name(status)));
-        let asked = |p: &Pending| p.from != side && p.request == request;
-        if let Some(Pending { mut event, time: asked, key, from, service, .. }) =
-            self.pending.iter().position(asked).and_then(|at| self.pending.remove(at))
+        if let Some(Asked { id: (_, service), mut event, time: asked, key, by }) = self.waiting.take(|a| a.by != side && a.id.0 == request)
         {
             ot::answered(&mut event, asked, time);
             ot::outcome(&mut event, refusal);
             // Channels, sessions and calls are told one by one.
             if matches!(service, 446 | 461 | 467 | 712) {
-                self.teller.single(from, event, out)
+                self.teller.single(by, event, out)
             } else {
-                self.teller.poll(key, from, event, out)
+                self.teller.poll(key, by, event, out)
             }
             return Some(());
         }
@@ -259,12 +236,5 @@ impl OpcUa {
         ot::outcome(&mut event, refusal);
         self.teller.poll([0x1_0000 | kind, 0, 0, 0], side.other(), event, out);
         Some(())
-    }
-
-    /// The oldest request, as one that was not answered: its own case.
-    fn unanswered(&mut self, out: &mut dyn Emit) {
-        if let Some(Pending { event, key: [a, b, c, _], from, .. }) = self.pending.pop_front() {
-            self.teller.poll([a, b, c, 1], from, event, out);
-        }
     }
 }

@@ -1,17 +1,20 @@
-//! What the control protocols share: the first fields of an event, the counting of equal messages, the class of delivery.
+//! What the control protocols share: the first fields of an event, requests that wait for their answers, the counting of equal messages,
+//! the class of delivery.
 //!
 //! An event of a control protocol has the station that asks as its source, whichever side opened the connection and whichever
 //! sent this message: "who moved which breaker" is `src_endpoint` and `ot.objects`. A master polls the same points for years:
 //! equal polls of one connection are told at once the first time, then once a minute or every hundred with how many there were, and
-//! none is lost (`count`). Whatever changes something is told one by one, at once, as critical.
+//! none is lost (`count`). Whatever changes something is told one by one, at once, as critical. A request without an answer is told after a
+//! second, counted apart from those that were answered.
 //!
-//! Limits: `POLLS_MAX` different polls are counted a connection; further ones are told one by one.
+//! Limits: `POLLS_MAX` different polls are counted a connection; further ones are told one by one. `WAITING_MAX` requests wait; past it the
+//! oldest is told as one without an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 
-use super::{Emit, Side};
+use super::{Emit, Side, Want};
 
 /// Different polls counted a connection.
 pub(crate) const POLLS_MAX: usize = 128;
@@ -19,6 +22,12 @@ pub(crate) const POLLS_MAX: usize = 128;
 const POLL_NS: i64 = 60 * SECOND_NS;
 /// So many are told sooner: a flood of equal messages is seen as one.
 const POLLS_TOLD: i64 = 100;
+/// Requests of a connection without an answer so far.
+pub(crate) const WAITING_MAX: usize = 128;
+/// How long an answer is waited for.
+const ANSWER_NS: i64 = SECOND_NS;
+/// Last number of the key of a request without an answer.
+const UNANSWERED: u32 = 1;
 /// In the last number of the key of a refusal.
 const REFUSED: u32 = 1 << 31;
 /// Objects and values of one message that are named.
@@ -135,6 +144,68 @@ impl Teller {
     }
 }
 
+/// A request that waits for its answer.
+pub(crate) struct Asked<I> {
+    /// What joins the two.
+    pub id: I,
+    /// The side that asks.
+    pub by: Side,
+    pub time: Timestamp,
+    /// Its like is counted under this key; the last number is free for how it went.
+    pub key: Key,
+    pub event: Event,
+}
+
+/// Requests of one connection that wait, the oldest first.
+pub(crate) struct Waiting<I>(VecDeque<Asked<I>>);
+
+impl<I> Default for Waiting<I> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<I> Waiting<I> {
+    pub(crate) fn ask(&mut self, asked: Asked<I>, teller: &mut Teller, out: &mut dyn Emit) {
+        self.0.push_back(asked);
+        if self.0.len() > WAITING_MAX {
+            self.oldest(teller, out);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The oldest one that fits.
+    pub(crate) fn take(&mut self, fits: impl FnMut(&Asked<I>) -> bool) -> Option<Asked<I>> {
+        self.0.iter().position(fits).and_then(|at| self.0.remove(at))
+    }
+
+    /// Tells those that have waited too long.
+    pub(crate) fn wake(&mut self, now: Timestamp, teller: &mut Teller, out: &mut dyn Emit) -> Want {
+        while self.0.front().is_some_and(|a| now.since(a.time) >= ANSWER_NS) {
+            self.oldest(teller, out);
+        }
+        if self.0.is_empty() { Want::More } else { Want::Wake }
+    }
+
+    /// The connection is over: nothing is answered any more.
+    pub(crate) fn end(&mut self, teller: &mut Teller, out: &mut dyn Emit) {
+        while !self.0.is_empty() {
+            self.oldest(teller, out);
+        }
+        teller.end(out);
+    }
+
+    fn oldest(&mut self, teller: &mut Teller, out: &mut dyn Emit) {
+        if let Some(Asked { event, key: [a, b, c, _], by, .. }) = self.0.pop_front() {
+            teller.poll([a, b, c, UNANSWERED], by, event, out);
+        }
+    }
+}
+
 pub(crate) fn le16(b: &[u8], at: usize) -> Option<u16> {
     b.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_le_bytes)
 }
@@ -175,6 +246,24 @@ mod tests {
         teller.end(&mut seen);
         let counts: Vec<&str> = seen.0.iter().filter_map(|l| l.split("count=").nth(1)).collect();
         assert_eq!(counts, ["1", "100", "100", "50"]);
+    }
+
+    #[test]
+    fn requests_past_the_limit_are_told_and_so_are_those_that_waited_too_long() {
+        let (mut waiting, mut teller, mut seen) = (Waiting::default(), Teller::default(), Seen::default());
+        let asked =
+            |n: u32, time| Asked { id: n, by: Side::Originator, time, key: [n, 0, 0, 0], event: event("dnp3", "request", "read", time) };
+        for n in 0..WAITING_MAX as u32 + 1 {
+            waiting.ask(asked(n, Timestamp::ZERO), &mut teller, &mut seen);
+        }
+        assert_eq!((waiting.0.len(), seen.0.len()), (WAITING_MAX, 1), "the oldest made room");
+        assert_eq!(waiting.take(|a| a.id == 0).map(|a| a.id), None);
+        assert_eq!(waiting.take(|a| a.id > 1).map(|a| a.id), Some(2));
+        waiting.ask(asked(0, Timestamp::from_ms(500)), &mut teller, &mut seen);
+        assert_eq!(waiting.wake(Timestamp::from_secs(1), &mut teller, &mut seen), Want::Wake);
+        assert_eq!((waiting.0.len(), seen.0.len()), (1, WAITING_MAX));
+        waiting.end(&mut teller, &mut seen);
+        assert_eq!((waiting.0.len(), seen.0.len()), (0, WAITING_MAX + 1), "the first key a second time, counted, and no other twice");
     }
 
     #[test]

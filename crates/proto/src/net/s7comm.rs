@@ -4,19 +4,17 @@
 //! says who asked what of which controller and how it went; the source is always the side that asks, also in a download, where the controller
 //! fetches the blocks itself. Reads and cyclic data are counted (see `ot`); an item of a read or write is named as engineers do (`DB3.DBX4.2`).
 //!
-//! Limits: a message is at most `MESSAGE_BYTES_MAX` bytes, `PENDING_MAX` jobs wait for an answer, `NAMED_MAX` items are named. What does not parse is an
+//! Limits: a message is at most `MESSAGE_BYTES_MAX` bytes, `NAMED_MAX` items are named. What does not parse is an
 //! anomaly; reading goes on at the next bytes that begin a TPKT with S7 inside.
 
 mod items;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
-use event::{Event, SECOND_NS, Timestamp, field};
+use event::{Timestamp, field};
 
 use self::items::{Items, block_name};
-use super::ot::{self, Teller};
+use super::ot::{self, Asked, Teller, Waiting};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want, be16};
 
 pub static S7COMM: Protocol = Protocol {
@@ -53,7 +51,6 @@ pub static S7COMM: Protocol = Protocol {
 /// A PDU is negotiated to at most 960 bytes by devices known; more comes in parts.
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
 const HELD_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
-const PENDING_MAX: usize = 32;
 /// Packets of a connection's start that the probe looks through for the first with S7 inside.
 const PROBE_PACKETS_MAX: usize = 4;
 
@@ -110,17 +107,6 @@ fn probe(carrier: Carrier, _: Side, mut bytes: &[u8]) -> Probe {
     Probe::No
 }
 
-struct Pending {
-    reference: u16,
-    /// Function of a job; group of user data, with a bit above.
-    function: u16,
-    /// The side that sent it: a controller sends jobs too.
-    from: Side,
-    time: Timestamp,
-    key: ot::Key,
-    event: Event,
-}
-
 #[derive(Default)]
 struct S7 {
     held: [Held; 2],
@@ -129,7 +115,8 @@ struct S7 {
     met: [bool; 2],
     /// The side that asks, once something told.
     asks: Option<Side>,
-    pending: VecDeque<Pending>,
+    /// By reference, function (of user data its group, with a bit above) and the side that sent it: a controller sends jobs too.
+    waiting: Waiting<(u16, u16, Side)>,
     teller: Teller,
 }
 
@@ -172,17 +159,11 @@ impl Parser for S7 {
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut dyn Emit) -> Want {
-        while self.pending.front().is_some_and(|p| now.since(p.time) >= SECOND_NS) {
-            self.unanswered(out);
-        }
-        if self.pending.is_empty() { Want::More } else { Want::Wake }
+        self.waiting.wake(now, &mut self.teller, out)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
-        while !self.pending.is_empty() {
-            self.unanswered(out);
-        }
-        self.teller.end(out);
+        self.waiting.end(&mut self.teller, out);
     }
 }
 
@@ -241,7 +222,7 @@ impl S7 {
         };
         // In a download the controller asks for each block.
         let fetches = matches!(function, 0x1b | 0x1c);
-        self.asking((!fetches).then_some(side), side.other());
+        let by = self.asking((!fetches).then_some(side), side.other());
         let mut event = ot::event("s7comm", "request", function_name(function), time);
         event.body.set(field::OT_FUNCTION, function);
         event.body.set(field::OT_TRANSACTION, reference);
@@ -276,19 +257,18 @@ impl S7 {
         let program = event.text(field::OT_PROGRAM).into_owned();
         let (access, is_write) = purpose(function, &program);
         ot::purpose(&mut event, access, is_write);
-        self.wait(Pending { reference, function: u16::from(function), from: side, time, key, event }, out);
+        let id = (reference, u16::from(function), side);
+        self.waiting.ask(Asked { id, by, time, key, event }, &mut self.teller, out);
     }
 
     fn answer(&mut self, side: Side, reference: u16, error: u16, parameters: &[u8], data: &[u8], time: Timestamp, out: &mut dyn Emit) {
         let function = parameters.first().copied();
-        let asked = |p: &Pending| p.from != side && p.reference == reference && function.is_none_or(|f| p.function == u16::from(f));
+        let fits = |(of, asked, by): (u16, u16, Side)| by != side && of == reference && function.is_none_or(|f| asked == u16::from(f));
         let mut refusal = (error != 0).then(|| (u32::from(error), items::error_name(error)));
         if refusal.is_none() && matches!(function, Some(4 | 5)) {
             refusal = items::refusal(parameters.get(1).copied().unwrap_or(0), data, function == Some(4));
         }
-        if let Some(Pending { mut event, time: asked, key, .. }) =
-            self.pending.iter().position(asked).and_then(|at| self.pending.remove(at))
-        {
+        if let Some(Asked { mut event, time: asked, key, .. }) = self.waiting.take(|a| fits(a.id)) {
             let by = self.asking(None, side.other());
             ot::answered(&mut event, asked, time);
             ot::outcome(&mut event, refusal);
@@ -313,10 +293,8 @@ impl S7 {
         let function = 0x100 | u16::from(group);
         let error = be16(rest, 2).unwrap_or(0);
         let refusal = (kind == 8 && error != 0).then(|| (u32::from(error), items::error_name(error)));
-        let asked = |p: &Pending| p.from != side && p.function == function && p.reference == reference;
         if kind == 8
-            && let Some(Pending { mut event, time: asked, key, .. }) =
-                self.pending.iter().position(asked).and_then(|at| self.pending.remove(at))
+            && let Some(Asked { mut event, time: asked, key, .. }) = self.waiting.take(|a| a.id == (reference, function, side.other()))
         {
             let by = self.asking(None, side.other());
             ot::answered(&mut event, asked, time);
@@ -346,7 +324,8 @@ impl S7 {
         }
         // Further parts of one answer are asked for with its number; nothing of it is lost by counting.
         if kind == 4 && sequence == 0 {
-            return self.wait(Pending { reference, function, from: side, time, key, event }, out);
+            let id = (reference, function, side);
+            return self.waiting.ask(Asked { id, by, time, key, event }, &mut self.teller, out);
         }
         if kind == 8 {
             ot::outcome(&mut event, refusal);
@@ -378,21 +357,6 @@ impl S7 {
             event.body.set_some(field::OT_TRANSACTION, be16(body, 7));
         }
         self.teller.poll([0x800 | u32::from(operation), u32::from(function), 0, 0], by, event, out);
-    }
-
-    fn wait(&mut self, pending: Pending, out: &mut dyn Emit) {
-        self.pending.push_back(pending);
-        if self.pending.len() > PENDING_MAX {
-            self.unanswered(out);
-        }
-    }
-
-    /// The oldest job, as one that was not answered: its own case.
-    fn unanswered(&mut self, out: &mut dyn Emit) {
-        if let Some(Pending { event, key: [a, b, c, _], from, .. }) = self.pending.pop_front() {
-            let by = self.asking(None, from);
-            self.teller.poll([a, b, c, 1], by, event, out);
-        }
     }
 }
 

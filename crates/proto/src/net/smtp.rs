@@ -1,4 +1,5 @@
-//! SMTP (RFC 5321): log-ins, and each message with its envelope, its subject and what the server said of it.
+//! SMTP (RFC 5321): log-ins, and each message with its envelope and what the server said of it. What a message says, its subject
+//! too, is nobody's business here and is passed over.
 //!
 //! What goes on in TLS (`STARTTLS`) is read as that. Of a message the header is looked at, the rest is passed over. A password is never kept.
 //!
@@ -21,7 +22,6 @@ pub static SMTP: Protocol = Protocol {
         field::MAIL_HELO,
         field::MAIL_FROM,
         field::MAIL_TO,
-        field::MAIL_SUBJECT,
         field::REPLY_CODE,
         field::SERVER_SOFTWARE,
         field::COUNT,
@@ -81,8 +81,7 @@ enum Mode {
     Commands,
     /// Lines of a log-in.
     Auth,
-    /// Lines of a message, in its header or behind it.
-    Header,
+    /// Lines of a message.
     Body,
 }
 
@@ -99,7 +98,6 @@ struct Smtp {
 struct Mail {
     from: Option<String>,
     to: Vec<String>,
-    subject: Option<String>,
     last: Option<(u16, String)>,
 }
 
@@ -179,17 +177,9 @@ impl Talk {
     /// A line of the client: a command, an answer of a log-in, a line of a message.
     fn said(&mut self, line: &[u8], time: Timestamp, out: &mut dyn Emit) {
         match self.mode {
-            Mode::Header | Mode::Body if line == b"." => {
+            Mode::Body if line == b"." => {
                 self.mode = Mode::Commands;
                 self.ask(Asked::Message);
-            }
-            Mode::Header if line.is_empty() => self.mode = Mode::Body,
-            Mode::Header => {
-                if begins(line, b"Subject:")
-                    && let Some(mail) = self.mails.back_mut().filter(|m| m.subject.is_none())
-                {
-                    mail.subject = Some(wording::text(line.get(8..).unwrap_or_default().trim_ascii()));
-                }
             }
             Mode::Body => {}
             Mode::Auth => {
@@ -307,7 +297,7 @@ impl Talk {
         };
         let by = self.by();
         match asked {
-            Asked::Data if code == 354 => self.mode = Mode::Header,
+            Asked::Data if code == 354 => self.mode = Mode::Body,
             Asked::Secure if code == 220 => self.secure = true,
             Asked::Auth if code == 334 => self.mode = Mode::Auth,
             Asked::Auth => {
@@ -342,7 +332,6 @@ impl Talk {
         if !mail.to.is_empty() {
             body.set(field::MAIL_TO, mail.to.into_iter().map(Value::from).collect::<Vec<_>>());
         }
-        body.set_some(field::MAIL_SUBJECT, mail.subject);
         body.set_some(field::USER_NAME, self.login.user.clone());
         let (code, text) = mail.last.map_or((None, None), |(c, t)| (Some(c), Some(t)));
         body.set(field::STATUS_ID, code.map_or(0, |c| if c < 400 { 1 } else { 2 }));
@@ -406,8 +395,8 @@ mod tests {
                 ],
             );
             assert_eq!(
-                brief(&said, &["command", "user.name", "smtp.mail_from", "smtp.rcpt_to", "smtp.subject", "status_id", "app.reply_code"]),
-                ["- ada - - - 2 535", "message ada a@b.c d@e.f hi 1 250", "message ada x@y - - 2 452", "session - - - - - -"],
+                brief(&said, &["command", "user.name", "smtp.mail_from", "smtp.rcpt_to", "status_id", "app.reply_code"]),
+                ["- ada - - 2 535", "message ada a@b.c d@e.f 1 250", "message ada x@y - 2 452", "session - - - - -"],
                 "{step}: {said:?}"
             );
             assert!(said.iter().all(|l| !l.contains("sesame")));

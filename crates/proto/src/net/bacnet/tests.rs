@@ -59,7 +59,7 @@ fn what_ends_too_early_is_an_anomaly_and_what_waits_is_bounded() {
         ask[8] = n;
         parser.feed(piece(Side::Originator, &ask, 0), &mut seen);
     }
-    assert_eq!(parser.pending.len(), PENDING_MAX);
+    assert_eq!(parser.waiting.len(), ot::WAITING_MAX);
     assert_eq!(probe(Carrier::Tcp, Side::Originator, &hex("81010004")), Probe::No);
     let wrong = conversation(&[(Side::Originator, "810a0011 0104 0005 01 14 0906 1d08004162736f6c3638")]);
     assert!(wrong[0].starts_with("anomaly bacnet_malformed the length") && wrong[1].contains("reinitialize_device"), "{wrong:?}");

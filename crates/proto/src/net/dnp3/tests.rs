@@ -109,7 +109,7 @@ fn what_waits_and_what_is_put_together_is_bounded() {
         parser.feed(piece(Side::Originator, &link::frame(0xc4, station, 1, &[0x40, 0xc0, 1]), 0), &mut seen);
         parser.feed(piece(Side::Originator, &link::frame(0xc4, station, 1, &[0xc0, 0xc0, 1, 60, 1, 6]), 0), &mut seen);
     }
-    assert!(parser.pending.len() <= PENDING_MAX && parser.assemblies[0].len() <= ASSEMBLIES_MAX);
+    assert!(parser.waiting.len() <= ot::WAITING_MAX && parser.assemblies[0].len() <= ASSEMBLIES_MAX);
     let long = [&[0x40u8][..], &[0xc0; 249]].concat();
     for n in 0..200u8 {
         let mut part = long.clone();

@@ -150,7 +150,7 @@ fn what_waits_is_bounded() {
         ask[12..14].copy_from_slice(&n.to_le_bytes());
         parser.feed(piece(Side::Originator, &ask, 0), &mut seen);
     }
-    assert_eq!(parser.pending.len(), PENDING_MAX);
+    assert_eq!(parser.waiting.len(), ot::WAITING_MAX);
     parser.end(Timestamp::ZERO, &mut seen);
     assert_eq!(seen.0.len(), 1_000);
 }

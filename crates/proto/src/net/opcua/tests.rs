@@ -107,7 +107,7 @@ fn what_waits_is_bounded_and_others_are_left_alone() {
     for n in 0..=255u8 {
         parser.feed(piece(Side::Originator, &message(n, 673, ASKS), 0), &mut seen);
     }
-    assert_eq!(parser.pending.len(), PENDING_MAX);
+    assert_eq!(parser.waiting.len(), ot::WAITING_MAX);
     for bytes in [&b"HELO mail.example\r\n"[..], b"MSGFxxxx\0\0\0\x7f", b"ACK\0\0\0\0\0\0"] {
         assert_eq!(probe(Carrier::Tcp, Side::Originator, bytes), Probe::No, "{bytes:?}");
     }

@@ -154,7 +154,7 @@ fn what_waits_is_bounded() {
         job[11..13].copy_from_slice(&n.to_be_bytes());
         parser.feed(piece(Side::Originator, &job, 0), &mut seen);
     }
-    assert_eq!(parser.pending.len(), PENDING_MAX);
+    assert_eq!(parser.waiting.len(), ot::WAITING_MAX);
     parser.end(Timestamp::ZERO, &mut seen);
     assert_eq!(seen.0.len(), 1_000);
 }
