@@ -46,7 +46,7 @@ impl Held {
             Self::Short(bytes, len) => {
                 Value::Text(std::str::from_utf8(bytes.get(..usize::from(*len)).unwrap_or_default()).unwrap_or_default().into())
             }
-            Self::Long(text) => Value::Text(text.clone()),
+            Self::Long(text) => Value::text(text),
         }
     }
     /// A text stays one, whatever it looks like.

@@ -12,6 +12,7 @@ mod limit;
 mod ocsf;
 mod severity;
 mod source;
+mod text;
 mod time;
 mod value;
 
@@ -23,6 +24,7 @@ pub use limit::{EVIDENCE_MAX, FIELDS_MAX, LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_M
 pub use ocsf::is_filler;
 pub use severity::{Level, Severity};
 pub use source::LogSource;
+pub use text::Text;
 pub use time::{SECOND_NS, Timestamp};
 pub use value::{Fields, Value};
 

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use crate::fields::{Field, Name};
 use crate::limit::{FIELDS_MAX, LIST_MAX, TEXT_BYTES_MAX};
+use crate::text::Text;
 
 /// One typed value. Text is cut at `TEXT_BYTES_MAX`, lists at `LIST_MAX`, both at construction through `From`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A field that is present and says "nothing" (JSON `null`); Sigma tells it from an absent field.
     Null,
-    Text(Box<str>),
+    Text(Text),
     Int(i64),
     Float(f64),
     Bool(bool),
@@ -34,15 +35,14 @@ impl Value {
     /// A MAC address in the usual form `aa:bb:cc:dd:ee:ff`.
     pub fn mac(mac: [u8; 6]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(17);
-        for (n, byte) in mac.into_iter().enumerate() {
-            if n > 0 {
-                text.push(':');
+        let mut text = [b':'; 17];
+        for (two, byte) in text.chunks_mut(3).zip(mac) {
+            if let [high, low, ..] = two {
+                *high = DIGITS[usize::from(byte >> 4)];
+                *low = DIGITS[usize::from(byte & 15)];
             }
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
-        Self::Text(text.into())
+        Self::text(std::str::from_utf8(&text).unwrap_or_default())
     }
 
     pub fn as_str(&self) -> Option<&str> {
@@ -89,6 +89,8 @@ impl Value {
         }
     }
 }
+
+const _: () = assert!(size_of::<Value>() == 24);
 
 fn cut(text: &str) -> &str {
     if text.len() <= TEXT_BYTES_MAX {
@@ -200,7 +202,7 @@ impl Fields {
 
     /// Makes room for so many more fields at once.
     pub fn reserve(&mut self, fields: usize) {
-        self.entries.reserve(fields.min(FIELDS_MAX));
+        self.entries.reserve_exact(fields.min(FIELDS_MAX));
     }
 
     /// Sets a field only if there is something to say.

@@ -1,0 +1,127 @@
+//! Text of a value: what is short lies in place, what is long on the heap.
+//!
+//! Nine texts in ten of an event have at most 22 bytes (an address, a state, a protocol, a name); each kept in place is one allocation less in
+//! every sensor, decoder and store. The size is that of a boxed text and its tag.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+
+const SHORT_BYTES: usize = 22;
+
+/// An immutable text.
+#[derive(Clone)]
+pub struct Text(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Short { len: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Box<str>),
+}
+
+const _: () = assert!(size_of::<Text>() == 24);
+
+impl Text {
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            // Only whole texts are put in, so this never falls back.
+            Repr::Short { len, bytes } => bytes.get(..usize::from(*len)).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default(),
+            Repr::Long(text) => text,
+        }
+    }
+}
+
+impl From<&str> for Text {
+    #[inline]
+    fn from(text: &str) -> Self {
+        let mut bytes = [0; SHORT_BYTES];
+        match bytes.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text.as_bytes());
+                Self(Repr::Short { len: text.len() as u8, bytes })
+            }
+            None => Self(Repr::Long(text.into())),
+        }
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        if text.len() <= SHORT_BYTES { Self::from(text.as_str()) } else { Self(Repr::Long(text.into())) }
+    }
+}
+
+impl From<Box<str>> for Text {
+    fn from(text: Box<str>) -> Self {
+        if text.len() <= SHORT_BYTES { Self::from(&*text) } else { Self(Repr::Long(text)) }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+impl Eq for Text {}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_comes_out_as_it_went_in() {
+        for n in 0..60 {
+            for c in ["a", "é", "烽"] {
+                let text = c.repeat(n);
+                assert_eq!(&*Text::from(text.as_str()), text);
+                assert_eq!(Text::from(text.clone()), Text::from(text.clone().into_boxed_str()));
+                assert_eq!(format!("{} {:?}", Text::from(text.as_str()), Text::from(text.as_str())), format!("{text} {text:?}"));
+            }
+        }
+    }
+}
