@@ -1,10 +1,12 @@
-//! Capture files: pcap and pcapng, read as a stream by pcap-parser.
+//! Capture files: classic pcap, read by `legacy`, and pcapng (and odd kinds of pcap), read as a stream by pcap-parser.
 //!
 //! No length in a file is trusted: a record past `RECORD_BYTES_MAX` ends the reading. A file that is cut or broken gives
 //! every frame before the break and then states a `Defect` with its byte offset; that is no error.
 
+mod legacy;
+
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use packet::{Frame, LinkType};
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
 
+use self::legacy::{Legacy, Stop};
 use crate::{CaptureError, PacketSource, Stats};
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -49,7 +52,7 @@ impl std::fmt::Display for Defect {
 /// A capture file.
 pub struct FileSource<'r> {
     name: String,
-    reader: Box<dyn PcapReaderIterator + Send + 'r>,
+    reader: Reader<'r>,
     /// Bytes of the record handed out last, consumed at the next call.
     pending: usize,
     kind: Kind,
@@ -57,6 +60,11 @@ pub struct FileSource<'r> {
     over: bool,
     defect: Option<Defect>,
     last: Timestamp,
+}
+
+enum Reader<'r> {
+    Legacy(Legacy<Box<dyn Read + Send + 'r>>),
+    Blocks(Box<dyn PcapReaderIterator + Send + 'r>),
 }
 
 enum Kind {
@@ -94,13 +102,26 @@ impl<'r> FileSource<'r> {
     /// Reads from anything; `name` is for messages.
     pub fn from_reader(name: String, reader: impl Read + Send + 'r) -> Result<Self, CaptureError> {
         let no = |reason| CaptureError::NoCapture { path: name.clone(), reason };
-        let reader = create_reader(BUFFER_BYTES, Fill(reader)).map_err(|e| match e {
-            PcapError::Eof => no("it is empty"),
-            PcapError::Incomplete(_) | PcapError::UnexpectedEof => no("it ends within its header"),
-            PcapError::ReadError => no("it cannot be read"),
-            _ => no("its first bytes are not a capture header"),
-        })?;
-        Ok(Self { name, reader, pending: 0, kind: Kind::Unknown, got: 0, over: false, defect: None, last: Timestamp::ZERO })
+        let mut reader = Fill(reader);
+        let mut head = vec![0; legacy::HEADER_BYTES];
+        let held = reader.read(&mut head).map_err(|source| CaptureError::File { path: name.clone(), source })?;
+        head.truncate(held);
+        let (reader, kind) = match legacy::header(&head) {
+            Some((big_endian, nanoseconds, link)) => {
+                let reader: Box<dyn Read + Send + 'r> = Box::new(reader);
+                (Reader::Legacy(Legacy::new(reader, big_endian)), Kind::Pcap { link: LinkType::from_pcap(link), nanoseconds })
+            }
+            None => {
+                let blocks = create_reader(BUFFER_BYTES, Fill(Cursor::new(head).chain(reader))).map_err(|e| match e {
+                    PcapError::Eof => no("it is empty"),
+                    PcapError::Incomplete(_) | PcapError::UnexpectedEof => no("it ends within its header"),
+                    PcapError::ReadError => no("it cannot be read"),
+                    _ => no("its first bytes are not a capture header"),
+                })?;
+                (Reader::Blocks(blocks), Kind::Unknown)
+            }
+        };
+        Ok(Self { name, reader, pending: 0, kind, got: 0, over: false, defect: None, last: Timestamp::ZERO })
     }
 
     /// What was wrong with the file, known once `next` has said `None`.
@@ -110,30 +131,54 @@ impl<'r> FileSource<'r> {
 
     /// Bytes of the file that have been read.
     pub fn offset(&self) -> u64 {
-        self.reader.consumed() as u64
+        match &self.reader {
+            Reader::Legacy(legacy) => legacy.offset(),
+            Reader::Blocks(blocks) => blocks.consumed() as u64,
+        }
     }
 
     fn stop(&mut self, name: &'static str) {
         self.over = true;
-        self.defect = Some(Defect { name, offset: self.reader.consumed() as u64 });
+        self.defect = Some(Defect { name, offset: self.offset() });
     }
 
-    /// Reads on to the next frame; `None` at the end.
+    /// The next frame of a classic file; `None` at the end.
+    #[inline]
+    fn find_record(&mut self) -> Option<Found> {
+        let (Reader::Legacy(legacy), Kind::Pcap { link, nanoseconds }, false) = (&mut self.reader, &self.kind, self.over) else {
+            return None;
+        };
+        match legacy.next(RECORD_BYTES_MAX) {
+            Ok(record) => {
+                let fraction = i64::from(record.fraction) * if *nanoseconds { 1 } else { 1_000 };
+                let time = Timestamp::from_ns((i64::from(record.seconds) * SECOND_NS).saturating_add(fraction));
+                return Some(Found { time, link: *link, len: record.len, start: record.start, bytes: record.bytes });
+            }
+            Err(Stop::End) => self.over = true,
+            Err(Stop::Cut) => self.stop("cut"),
+            Err(Stop::Oversize) => self.stop("oversize"),
+            Err(Stop::ReadError) => self.stop("read_error"),
+        }
+        None
+    }
+
+    /// Reads on to the next frame of a file of blocks; `None` at the end.
     fn find(&mut self) -> Option<Found> {
         loop {
             if self.over {
                 return None;
             }
+            let Reader::Blocks(reader) = &mut self.reader else { return None };
             if self.pending > 0 {
-                self.reader.consume(std::mem::take(&mut self.pending));
+                reader.consume(std::mem::take(&mut self.pending));
             }
-            let base = self.reader.data().as_ptr() as usize;
-            let here = self.reader.data().len();
-            if self.kind.is_short_block(self.reader.data()) {
+            let base = reader.data().as_ptr() as usize;
+            let here = reader.data().len();
+            if self.kind.is_short_block(reader.data()) {
                 self.stop("malformed");
                 continue;
             }
-            match self.reader.next() {
+            match reader.next() {
                 Ok((size, block)) => {
                     // A record of no bytes would be read for ever.
                     if size == 0 {
@@ -149,15 +194,15 @@ impl<'r> FileSource<'r> {
                 Err(PcapError::Incomplete(_) | PcapError::BufferTooSmall) => {
                     if here >= RECORD_BYTES_MAX {
                         self.stop("oversize");
-                    } else if self.reader.reader_exhausted() {
+                    } else if reader.reader_exhausted() {
                         self.end_within(here);
                     } else {
                         if here >= BUFFER_BYTES / 2 {
-                            self.reader.grow((here * 2).max(BUFFER_BYTES * 2));
+                            reader.grow((here * 2).max(BUFFER_BYTES * 2));
                         }
-                        if self.reader.refill().is_err() {
+                        if reader.refill().is_err() {
                             self.stop("read_error");
-                        } else if self.reader.data().len() == here && self.reader.reader_exhausted() {
+                        } else if reader.data().len() == here && reader.reader_exhausted() {
                             self.end_within(here);
                         }
                     }
@@ -181,9 +226,14 @@ impl PacketSource for FileSource<'_> {
 
     /// Never waits. Once it has said `None` the file is over.
     fn next(&mut self, _wait: Duration) -> Result<Option<Frame<'_>>, CaptureError> {
-        let Some(found) = self.find() else { return Ok(None) };
+        let found = if matches!(self.reader, Reader::Legacy(_)) { self.find_record() } else { self.find() };
+        let Some(found) = found else { return Ok(None) };
         self.got += 1;
-        let bytes = self.reader.data().get(found.start..found.start + found.bytes).unwrap_or_default();
+        let held = match &self.reader {
+            Reader::Legacy(legacy) => legacy.bytes(),
+            Reader::Blocks(blocks) => blocks.data(),
+        };
+        let bytes = held.get(found.start..found.start + found.bytes).unwrap_or_default();
         Ok(Some(Frame::new(found.time, found.link, found.len, bytes)))
     }
 

@@ -7,13 +7,18 @@ use crate::sha1::sha1_one_block;
 /// Community ID of a flow, seed 0. `ports` is `None` where the protocol has none (or a fragment hides them); for ICMP it is
 /// `icmp_ports`. Order of the two ends does not matter, except for one-way ICMP types.
 pub fn community_id(protocol: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16, u16)>, one_way: bool) -> String {
+    text(&digest(protocol, src, dst, ports, one_way))
+}
+
+/// What the id is the text of.
+pub(crate) fn digest(protocol: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16, u16)>, one_way: bool) -> [u8; 20] {
     let (sp, dp) = ports.unwrap_or((0, 0));
     let in_order = one_way || (src, sp) <= (dst, dp);
     let ((a, ap), (b, bp)) = if in_order { ((src, sp), (dst, dp)) } else { ((dst, dp), (src, sp)) };
-    let mut text = [0u8; 40];
+    let mut words = [0u8; 40];
     let mut at = 2; // seed, 16 bits, zero
     let mut put = |bytes: &[u8]| {
-        text[at..at + bytes.len()].copy_from_slice(bytes);
+        words[at..at + bytes.len()].copy_from_slice(bytes);
         at += bytes.len();
     };
     for ip in [a, b] {
@@ -27,8 +32,12 @@ pub fn community_id(protocol: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16, 
         put(&ap.to_be_bytes());
         put(&bp.to_be_bytes());
     }
+    sha1_one_block(&words[..at])
+}
+
+pub(crate) fn text(digest: &[u8; 20]) -> String {
     let mut out = *b"1:                            ";
-    base64(&sha1_one_block(&text[..at]), &mut out);
+    base64(digest, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 

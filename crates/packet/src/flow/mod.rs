@@ -9,11 +9,12 @@ mod tcp;
 pub use stream::Chunk;
 pub use table::{FlowConfig, FlowStats, FlowTable};
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use event::Timestamp;
 
-use crate::community::community_id;
+use crate::community;
 use key::Kind;
 use stream::Stream;
 
@@ -128,6 +129,8 @@ pub struct Flow {
     /// ICMP type and code of the first packet.
     pub icmp: Option<(u8, u8)>,
     kind: Kind,
+    /// Digest of the Community ID, made when first asked for: most flows are told of more than once.
+    community: OnceCell<[u8; 20]>,
     pub(crate) one_way: bool,
     sides: [End; 2],
     history: History,
@@ -199,7 +202,8 @@ impl Flow {
 
     pub fn community_id(&self) -> String {
         let ports = (self.kind != Kind::Bare).then_some((self.originator.1, self.responder.1));
-        community_id(self.protocol, self.originator.0, self.responder.0, ports, self.one_way)
+        let make = || community::digest(self.protocol, self.originator.0, self.responder.0, ports, self.one_way);
+        community::text(self.community.get_or_init(make))
     }
 
     /// Zeek's words for how a connection went (`S0 S1 S2 S3 SF REJ RSTO RSTR RSTOS0 RSTRH SH SHR OTH`).

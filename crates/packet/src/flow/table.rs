@@ -8,6 +8,7 @@
 //! A busy flow moves to the end of its list once in `RELIST_NS`, not with each packet, which would touch both neighbours' memory: so an idle flow
 //! is found out at most that much late, and "oldest first" is true to that much.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 use ahash::RandomState;
@@ -78,6 +79,8 @@ const BACK_STEP: i64 = 3600 * SECOND_NS;
 /// After so long without packets from its interface, a flow's direction may come from another one.
 const INTERFACE_HOLD: i64 = SECOND_NS;
 const NONE: u32 = u32::MAX;
+/// Idle flows are looked for so often.
+const LOOK_NS: i64 = SECOND_NS / 100;
 /// How far the order within a list may lag behind the packets.
 const RELIST_NS: i64 = SECOND_NS / 4;
 
@@ -120,6 +123,8 @@ pub struct FlowTable<D> {
     lists: [List; LISTS],
     wakes: VecDeque<(Timestamp, u32, u32)>,
     now: Timestamp,
+    /// Before this nobody can be idle for too long; looking costs memory of the oldest of each list.
+    look_at: Timestamp,
     hold: usize,
     serial: u64,
     generation: u32,
@@ -138,6 +143,7 @@ impl<D: Default> FlowTable<D> {
             lists: [List { head: NONE, tail: NONE }; LISTS],
             wakes: VecDeque::new(),
             now: Timestamp::MIN,
+            look_at: Timestamp::MIN,
             serial: 0,
             generation: 0,
             stats: FlowStats::default(),
@@ -199,6 +205,7 @@ impl<D: Default> FlowTable<D> {
             for (due, _, _) in &mut self.wakes {
                 *due = (*due).min(now);
             }
+            self.look_at = now;
         }
         self.now = now;
         while let Some(&(due, index, generation)) = self.wakes.front() {
@@ -208,6 +215,10 @@ impl<D: Default> FlowTable<D> {
             self.wakes.pop_front();
             self.wake(index, generation, due.min(now), observer);
         }
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now.plus_ns(LOOK_NS);
         for list in 0..LISTS {
             while let Some((index, touched, reason)) = self.oldest(list) {
                 if touched > now.plus_secs(1) {
@@ -289,6 +300,7 @@ impl<D: Default> FlowTable<D> {
             interface: frame.interface,
             icmp: if let Transport::Icmp(icmp) = &ip.transport { Some((icmp.kind, icmp.code)) } else { None },
             kind: ends.kind,
+            community: OnceCell::new(),
             one_way: ends.one_way,
             sides: Default::default(),
             history,
@@ -432,7 +444,8 @@ impl<D: Default> FlowTable<D> {
 
     fn end<O: Observer<D>>(&mut self, index: u32, reason: EndReason, observer: &mut O) {
         self.unlink(index);
-        let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) else { return };
+        let Some(place) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = place.as_mut() else { return };
         self.index.remove(slot.hash, index);
         self.free.push(index);
         self.stats.flows_ended += 1;
@@ -453,6 +466,7 @@ impl<D: Default> FlowTable<D> {
             say(flow, data, Report::Unanswered, at, observer);
         }
         say(flow, data, Report::Ended(reason), at, observer);
+        *place = None;
     }
 
     fn relist(&mut self, index: u32, list: usize) {
