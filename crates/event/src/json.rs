@@ -5,7 +5,6 @@
 mod plain;
 
 use std::fmt::Write;
-use std::net::IpAddr;
 
 use crate::fields::{Home, Name};
 use crate::ocsf::{self, Map, Node};
@@ -15,15 +14,14 @@ use crate::{Event, Shape, field};
 /// The event as one line of OCSF 1.8 JSON, keys in a fixed order: header first, then fields by name. A field stands at its OCSF place where
 /// the event's class has that place and the value fits it, else under `unmapped`.
 pub fn ocsf_json(event: &Event) -> String {
-    let mut out = String::with_capacity(1024);
-    write_ocsf_json(event, &mut out);
-    out
+    let mut out = Vec::with_capacity(1000);
+    if plain::write(event, &mut out) { String::from_utf8(out).unwrap_or_default() } else { tree(event) }
 }
 
-/// As `ocsf_json`, at the end of a text that is there already: for writers of many lines.
-pub fn write_ocsf_json(event: &Event, out: &mut String) {
+/// As `ocsf_json`, at the end of bytes that are there already: for writers of many lines.
+pub fn write_ocsf_json(event: &Event, out: &mut Vec<u8>) {
     if !plain::write(event, out) {
-        out.push_str(&tree(event));
+        out.extend_from_slice(tree(event).as_bytes());
     }
 }
 
@@ -145,7 +143,9 @@ fn write_node(node: &Node, out: &mut String) {
 fn write_value(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
-        Value::Int(n) => write_int(*n, out),
+        Value::Int(n) => {
+            let _ = write!(out, "{n}");
+        }
         Value::Float(x) if x.is_finite() => {
             let _ = write!(out, "{x}");
         }
@@ -162,38 +162,8 @@ fn write_value(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Text(text) => write_json_text(text, out),
-        Value::Ip(IpAddr::V4(ip)) => {
-            let [a, b, c, d] = ip.octets();
-            out.push('"');
-            for (byte, end) in [(a, '.'), (b, '.'), (c, '.'), (d, '"')] {
-                write_number(byte.into(), out);
-                out.push(end);
-            }
-        }
-        Value::Ip(IpAddr::V6(_)) | Value::Bytes(_) => write_json_text(&value.to_text(), out),
+        Value::Ip(_) | Value::Bytes(_) => write_json_text(&value.to_text(), out),
     }
-}
-
-fn write_int(n: i64, out: &mut String) {
-    if n < 0 {
-        out.push('-');
-    }
-    write_number(n.unsigned_abs(), out);
-}
-
-/// Decimal digits, without the machinery of formatting: a line has a dozen numbers.
-fn write_number(mut n: u64, out: &mut String) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 const fn needs_escape(byte: u8) -> bool {

@@ -5,11 +5,10 @@
 //! makes `write` say no before a byte is written, and the tree in `json.rs` does it. That both give the same bytes is held by tests here and over
 //! every capture.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use super::{write_int, write_json_text, write_value};
 use crate::fields::{Field, Home, Kind, Name, Shape, field};
-use crate::ocsf;
 use crate::value::Value;
 use crate::{Event, EventId};
 
@@ -21,9 +20,9 @@ struct Row {
     order: u16,
     /// The object it stands in, 0 at the top.
     group: u8,
-    /// `"src_endpoint":{` or nothing.
-    open: &'static str,
-    /// `"ip":`
+    /// `,"src_endpoint":{"ip":`: what stands in front of the value if the object before is another one.
+    first: String,
+    /// `,"ip":`
     key: String,
     fit: Fit,
 }
@@ -104,14 +103,15 @@ fn row(field: Field, order: u16) -> Option<Row> {
         (Shape::Int, _) => Fit::Int,
         _ => return None,
     };
-    Some(Row { order, group, open, key: format!("\"{last}\":"), fit })
+    let first = if group == 0 { format!(",\"{last}\":") } else { format!(",{open}\"{last}\":") };
+    Some(Row { order, group, first, key: format!(",\"{last}\":"), fit })
 }
 
 impl Fit {
     fn takes(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Text, Value::Text(_)) | (Self::Ip, Value::Ip(_)) | (Self::Int, Value::Int(_)) => true,
-            (Self::Mac, Value::Text(text)) => ocsf::is_mac(text),
+            (Self::Mac, Value::Text(text)) => is_mac(text.as_bytes()),
             (Self::Port, Value::Int(n)) => (0..=65_535).contains(n),
             (Self::Version, Value::Int(n)) => matches!(n, 0 | 4 | 6 | 99),
             (Self::Direction, Value::Int(n)) => matches!(n, 0..=4 | 99),
@@ -119,6 +119,12 @@ impl Fit {
             _ => false,
         }
     }
+}
+
+/// Six bytes in hexadecimal with one colon or hyphen between two.
+fn is_mac(text: &[u8]) -> bool {
+    let fits = |(n, c): (usize, &u8)| if n % 3 == 2 { matches!(c, b':' | b'-') } else { c.is_ascii_hexdigit() };
+    text.len() == 17 && text.iter().enumerate().all(fits)
 }
 
 /// A list of bounded length in its order, on the stack.
@@ -147,7 +153,7 @@ impl<T: Copy> Line<T> {
 }
 
 /// Writes the event's line if it is one of these; false, and nothing written, if not.
-pub(super) fn write(event: &Event, out: &mut String) -> bool {
+pub(super) fn write(event: &Event, out: &mut Vec<u8>) -> bool {
     let dns = event.kind == Kind::DnsActivity;
     if !dns && event.kind != Kind::NetworkActivity {
         return false;
@@ -202,90 +208,164 @@ pub(super) fn write(event: &Event, out: &mut String) -> bool {
     head(event, has(DEVICE), out);
     let mut open = 0;
     for (row, value) in line.as_slice() {
-        if row.group != open {
+        if row.group == open {
+            put(&row.key, out);
+        } else {
             close(open, out);
             open = row.group;
-            out.push(',');
-            out.push_str(row.open);
-        } else {
-            out.push(',');
+            put(&row.first, out);
         }
-        out.push_str(&row.key);
         write_value(value, out);
     }
     close(open, out);
     for (n, (name, value)) in rest.as_slice().iter().enumerate() {
-        out.push_str(if n == 0 { ",\"unmapped\":{" } else { "," });
-        write_json_text(name, out);
-        out.push(':');
+        put(if n == 0 { ",\"unmapped\":{" } else { "," }, out);
+        write_text(name, out);
+        out.push(b':');
         write_value(value, out);
     }
-    out.push_str(if rest.len > 0 { "}}" } else { "}" });
+    put(if rest.len > 0 { "}}" } else { "}" }, out);
     true
 }
 
-fn close(group: u8, out: &mut String) {
+fn put(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn close(group: u8, out: &mut Vec<u8>) {
     match group {
         0 => {}
-        DEVICE => out.push_str(",\"type_id\":0}"),
-        _ => out.push('}'),
+        DEVICE => put(",\"type_id\":0}", out),
+        _ => out.push(b'}'),
     }
 }
 
-fn head(event: &Event, host: bool, out: &mut String) {
-    let class = event.kind.class_uid();
-    out.push_str("{\"time\":");
+fn head(event: &Event, host: bool, out: &mut Vec<u8>) {
+    put("{\"time\":", out);
     write_int(event.time.ms(), out);
-    out.push_str(",\"class_uid\":");
-    write_int(class.into(), out);
-    out.push_str(",\"class_name\":\"");
-    out.push_str(event.kind.name());
-    out.push_str("\",\"category_uid\":");
-    write_int(event.kind.category_uid().into(), out);
-    out.push_str(",\"activity_id\":");
+    let class = event.kind.class_uid();
+    put(
+        match event.kind {
+            Kind::DnsActivity => ",\"class_uid\":4003,\"class_name\":\"dns_activity\",\"category_uid\":4,\"activity_id\":",
+            _ => ",\"class_uid\":4001,\"class_name\":\"network_activity\",\"category_uid\":4,\"activity_id\":",
+        },
+        out,
+    );
     write_int(event.activity.into(), out);
-    out.push_str(",\"type_uid\":");
+    put(",\"type_uid\":", out);
     write_int(i64::from(class) * 100 + i64::from(event.activity), out);
-    out.push_str(",\"severity_id\":");
+    put(",\"severity_id\":", out);
     write_int(event.severity as i64, out);
-    out.push_str(",\"severity\":\"");
-    out.push_str(event.severity.name());
-    out.push_str("\",\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"");
+    put(",\"severity\":\"", out);
+    put(event.severity.name(), out);
+    put("\",\"metadata\":{\"version\":\"1.8.0\",\"uid\":\"", out);
     write_id(event.id, out);
-    out.push_str("\",\"product\":{\"name\":\"Vedette\",\"vendor_name\":\"Vedette\"}");
+    put("\",\"product\":{\"name\":\"Vedette\",\"vendor_name\":\"Vedette\"}", out);
     if host {
-        out.push_str(",\"profiles\":[\"host\"]");
+        put(",\"profiles\":[\"host\"]", out);
     }
-    out.push_str(",\"log_source\":");
+    put(",\"log_source\":", out);
     let source = &event.source;
     let start = out.len();
     for (n, word) in [&source.product, &source.category, &source.service].into_iter().enumerate() {
-        out.push(if n == 0 { '"' } else { '/' });
-        out.push_str(word.as_deref().unwrap_or("*"));
+        out.push(if n == 0 { b'"' } else { b'/' });
+        put(word.as_deref().unwrap_or("*"), out);
     }
-    out.push('"');
+    out.push(b'"');
     // Words of a sensor need no escaping; those read from outside may.
-    if out.as_bytes()[start + 1..out.len() - 1].iter().any(|b| super::needs_escape(*b)) {
+    if out[start + 1..out.len() - 1].iter().any(|b| super::needs_escape(*b)) {
         out.truncate(start);
-        write_json_text(&source.to_string(), out);
+        write_text(&source.to_string(), out);
     }
-    out.push('}');
+    out.push(b'}');
 }
 
-fn write_id(id: EventId, out: &mut String) {
-    for shift in (0..16).rev() {
-        out.push(char::from(b"0123456789abcdef"[(id.agent.0 >> (4 * shift) & 15) as usize]));
+fn write_id(id: EventId, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 16];
+    for (n, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(id.agent.0 >> (60 - 4 * n) & 15) as usize];
     }
-    out.push('-');
-    super::write_number(id.epoch.0, out);
-    out.push('-');
-    out.push(match id.class {
-        crate::Class::Critical => 'c',
-        crate::Class::Normal => 'n',
-        crate::Class::Bulk => 'b',
-    });
-    out.push('-');
-    super::write_number(id.seq, out);
+    out.extend_from_slice(&digits);
+    out.push(b'-');
+    write_number(id.epoch.0, out);
+    put(
+        match id.class {
+            crate::Class::Critical => "-c-",
+            crate::Class::Normal => "-n-",
+            crate::Class::Bulk => "-b-",
+        },
+        out,
+    );
+    write_number(id.seq, out);
+}
+
+fn write_value(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) => write_bytes(text.as_bytes(), text, out),
+        Value::Int(n) => write_int(*n, out),
+        Value::Ip(IpAddr::V4(ip)) => {
+            out.push(b'"');
+            for (n, byte) in ip.octets().into_iter().enumerate() {
+                if n > 0 {
+                    out.push(b'.');
+                }
+                write_number(byte.into(), out);
+            }
+            out.push(b'"');
+        }
+        Value::Bool(b) => put(if *b { "true" } else { "false" }, out),
+        // The rest is rare and may take its time.
+        _ => {
+            let mut text = String::new();
+            super::write_value(value, &mut text);
+            put(&text, out);
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_bytes(text.as_bytes(), text, out);
+}
+
+/// `text` is asked only where something must be escaped.
+#[inline]
+fn write_bytes(bytes: &[u8], text: impl AsRef<str>, out: &mut Vec<u8>) {
+    if bytes.iter().any(|b| super::needs_escape(*b)) {
+        let mut escaped = String::new();
+        super::write_json_text(text.as_ref(), &mut escaped);
+        return put(&escaped, out);
+    }
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
+}
+
+fn write_int(n: i64, out: &mut Vec<u8>) {
+    if n < 0 {
+        out.push(b'-');
+    }
+    write_number(n.unsigned_abs(), out);
+}
+
+/// Two digits at a time, without the machinery of formatting: a line has two dozen numbers.
+fn write_number(mut n: u64, out: &mut Vec<u8>) {
+    if n < 10 {
+        return out.push(b'0' + n as u8);
+    }
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    while n >= 10 {
+        let two = (n % 100) as u8;
+        n /= 100;
+        at -= 2;
+        digits[at] = b'0' + two / 10;
+        digits[at + 1] = b'0' + two % 10;
+    }
+    if n > 0 {
+        at -= 1;
+        digits[at] = b'0' + n as u8;
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -301,6 +381,9 @@ mod tests {
         let values = [
             Value::Int(7),
             Value::Int(70_000),
+            Value::Int(i64::MIN),
+            Value::Int(i64::MAX),
+            Value::Int(100),
             Value::Int(-5),
             Value::text("a \"word\"\n\u{7f}é"),
             Value::text("02:00:00:00:00:01"),
@@ -326,7 +409,7 @@ mod tests {
                         }
                         event.body.set(f, value.clone());
                         event.body.set(field::UNIT_ID, "u");
-                        short += u32::from(write(&event, &mut String::new()));
+                        short += u32::from(write(&event, &mut Vec::new()));
                         assert_eq!(ocsf_json(&event), tree(&event));
                     }
                 }

@@ -211,7 +211,8 @@ enum State {
     #[default]
     Fresh,
     Probing {
-        heads: Box<[Vec<u8>; 2]>,
+        /// Bytes of each side that were kept; most flows keep none.
+        heads: Option<Box<[Vec<u8>; 2]>>,
         tries: u8,
     },
     Speaking(&'static Protocol, Box<dyn Parser>),
@@ -234,7 +235,7 @@ impl Session {
             State::Unknown => Want::Stop,
             State::Fresh => self.probe(carrier, enabled, piece, Vec::new(), 0, out),
             State::Probing { heads, tries } => {
-                let mut head = std::mem::take(&mut heads[piece.side as usize]);
+                let mut head = heads.as_mut().map_or_else(Vec::new, |heads| std::mem::take(&mut heads[piece.side as usize]));
                 let tries = *tries;
                 if piece.gap || carrier == Carrier::Udp {
                     head.clear();
@@ -298,10 +299,12 @@ impl Session {
         }
         let kept = if keep { seen.to_vec() } else { Vec::new() };
         if !matches!(self.state, State::Probing { .. }) {
-            self.state = State::Probing { heads: Box::default(), tries };
+            self.state = State::Probing { heads: None, tries };
         }
         if let State::Probing { heads, tries: count } = &mut self.state {
-            heads[piece.side as usize] = kept;
+            if !kept.is_empty() {
+                heads.get_or_insert_default()[piece.side as usize] = kept;
+            }
             *count = tries;
         }
         Want::More
