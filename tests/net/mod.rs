@@ -3,7 +3,10 @@
 mod agreement;
 mod attacks;
 mod baseline;
+mod explained;
+mod fingerprint;
 mod live;
 mod modbus;
 mod mutation;
 mod ot;
+mod partners;
