@@ -9,7 +9,8 @@ pub(crate) struct Shape {
     pub header: usize,
     /// Bytes of a message that are looked at.
     pub keep: usize,
-    /// Length of the message these bytes (at least `header`) begin, header included; nothing if they begin none.
+    /// Length of the message these bytes (at least `header`) begin, header included; 0 if that takes more bytes to know; nothing if they
+    /// begin none.
     pub length: fn(&[u8]) -> Option<usize>,
     /// Where the next message begins in bytes behind a gap.
     pub sync: fn(&[u8]) -> Option<usize>,
@@ -49,10 +50,16 @@ impl Frames {
                     self.head.extend_from_slice(bytes);
                     return true;
                 }
-                let Some(length) = (shape.length)(bytes).filter(|l| *l >= shape.header) else {
+                let Some(length) = (shape.length)(bytes).filter(|l| *l == 0 || *l >= shape.header) else {
                     self.gap();
                     return false;
                 };
+                if length == 0 {
+                    let (first, later) = bytes.split_at(shape.header);
+                    self.head.extend_from_slice(first);
+                    bytes = later;
+                    continue;
+                }
                 let wanted = length.min(shape.keep);
                 let Some(head) = bytes.get(..wanted) else {
                     self.head.extend_from_slice(bytes);
@@ -74,10 +81,21 @@ impl Frames {
             if !take(&mut self.head, shape.header, &mut bytes) {
                 return true;
             }
-            let Some(length) = (shape.length)(&self.head).filter(|l| *l >= shape.header) else {
+            let Some(length) = (shape.length)(&self.head).filter(|l| *l == 0 || *l >= shape.header) else {
                 self.gap();
                 return false;
             };
+            if length == 0 {
+                if self.head.len() >= shape.keep {
+                    self.gap();
+                    return false;
+                }
+                let longer = self.head.len() + 1;
+                if !take(&mut self.head, longer, &mut bytes) {
+                    return true;
+                }
+                continue;
+            }
             let wanted = length.min(shape.keep);
             if !take(&mut self.head, wanted, &mut bytes) {
                 return true;

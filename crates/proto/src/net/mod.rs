@@ -6,9 +6,12 @@
 
 pub mod arp;
 pub mod bacnet;
+mod ber;
 pub mod c37118;
 mod certificate;
+pub mod database;
 pub mod dcerpc;
+pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
 pub mod enip;
@@ -18,18 +21,25 @@ mod hello;
 pub mod http;
 pub mod http2;
 pub mod iec104;
+pub mod kerberos;
+pub mod known;
+pub mod ldap;
 pub mod link;
 mod login;
 pub mod mailbox;
 mod md5;
 pub mod modbus;
+pub mod mqtt;
 mod ntlm;
+pub mod ntp;
 pub mod opcua;
 mod ot;
 pub mod quic;
+pub mod rdp;
 pub mod s7comm;
 pub mod smb;
 pub mod smtp;
+pub mod snmp;
 pub mod ssh;
 pub mod telnet;
 pub mod tls;
@@ -57,8 +67,9 @@ impl Side {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Carrier {
+    #[default]
     Tcp,
     Udp,
 }
@@ -160,6 +171,23 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &mailbox::IMAP,
     &telnet::TELNET,
     &vnc::VNC,
+    &rdp::RDP,
+    &kerberos::KERBEROS,
+    &ldap::LDAP,
+    &database::MYSQL,
+    &database::POSTGRESQL,
+    &database::TDS,
+    &database::MONGODB,
+    &database::REDIS,
+    &dhcp::DHCP,
+    &ntp::NTP,
+    &snmp::SNMP,
+    &mqtt::MQTT,
+    &known::SIP,
+    &known::STUN,
+    &known::WIREGUARD,
+    &known::OPENVPN,
+    &known::BITTORRENT,
 ];
 
 /// Which rows of `PROTOCOLS` are used.

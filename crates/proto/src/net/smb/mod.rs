@@ -102,12 +102,20 @@ fn probe(carrier: Carrier, _: Side, bytes: &[u8]) -> Probe {
 enum Asked {
     Setup,
     Tree { share: String },
-    Open { name: String, share: Option<u32>, removes: bool },
+    Open(Opening),
     Remove { name: String, share: Option<u32> },
     Rename { name: String, target: String, share: Option<u32> },
     Read { fid: u128 },
     Pipe { fid: u128 },
     Close { fid: u128 },
+}
+
+/// What a file is opened with.
+struct Opening {
+    name: String,
+    share: Option<u32>,
+    /// It is to be gone once closed.
+    removes: bool,
 }
 
 struct Share {
@@ -214,17 +222,8 @@ impl Core {
         self.teller.poll(key, self.client(), event, out);
     }
 
-    fn opened(
-        &mut self,
-        fid: u128,
-        name: String,
-        share: Option<u32>,
-        command: &'static str,
-        removes: bool,
-        status: u32,
-        time: Timestamp,
-        out: &mut dyn Emit,
-    ) {
+    fn opened(&mut self, opening: Opening, fid: u128, command: &'static str, status: u32, time: Timestamp, out: &mut dyn Emit) {
+        let Opening { name, share, removes } = opening;
         let key = [2, wording::key(name.as_bytes()), status, wording::key(command.as_bytes())];
         let event = self.of_file(command, &name, share, status, time);
         self.teller.poll(key, self.client(), event, out);
@@ -271,7 +270,7 @@ impl Core {
     fn path(&self, fid: u128) -> String {
         // In a chain of requests all ones are the file opened before.
         if fid == u128::MAX
-            && let Some(name) = self.pending.iter().rev().find_map(|p| if let Asked::Open { name, .. } = &p.1 { Some(name) } else { None })
+            && let Some(name) = self.pending.iter().rev().find_map(|p| if let Asked::Open(o) = &p.1 { Some(&o.name) } else { None })
         {
             return name.clone();
         }

@@ -4,7 +4,7 @@ use event::Timestamp;
 
 use super::super::ot::{le16, le32};
 use super::super::wording;
-use super::{Asked, Core, Emit, Side, names};
+use super::{Asked, Core, Emit, Opening, Side, names};
 
 const HEADER_BYTES: usize = 32;
 /// Commands of one chain that are read.
@@ -105,11 +105,11 @@ fn request(core: &mut Core, message: &[u8], part: &Part<'_>, head: &Head, time: 
         0xa2 => {
             let (name, _) = part.text(0);
             let removes = le32(words, 39)? & 0x1000 != 0;
-            core.wait(head.id, Asked::Open { name, share: Some(head.tree), removes });
+            core.wait(head.id, Asked::Open(Opening { name, share: Some(head.tree), removes }));
         }
         0x2d => {
             let (name, _) = part.text(0);
-            core.wait(head.id, Asked::Open { name, share: Some(head.tree), removes: false });
+            core.wait(head.id, Asked::Open(Opening { name, share: Some(head.tree), removes: false }));
         }
         0x04 => core.wait(head.id, Asked::Close { fid: u128::from(le16(words, 0)?) }),
         0x2e => core.wait(head.id, Asked::Read { fid: u128::from(le16(words, 4)?) }),
@@ -161,10 +161,10 @@ fn answer(core: &mut Core, message: &[u8], part: &Part<'_>, head: &Head, time: T
             };
             core.connected(head.tree, share, kind, status, time, out);
         }
-        Asked::Open { name, share, removes } => {
+        Asked::Open(opening) => {
             let new = part.command == 0xa2 && status == 0 && matches!(le32(words, 7), Some(0 | 2 | 3));
             let fid = if part.command == 0xa2 { le16(words, 5) } else { le16(words, 4) };
-            core.opened(u128::from(fid.unwrap_or(0)), name, share, if new { "create" } else { "open" }, removes, status, time, out);
+            core.opened(opening, u128::from(fid.unwrap_or(0)), if new { "create" } else { "open" }, status, time, out);
         }
         Asked::Close { fid } => core.close(fid, time, out),
         Asked::Read { fid } if status == 0 => {

@@ -4,7 +4,7 @@ use event::Timestamp;
 
 use super::super::ot::{le16, le32};
 use super::super::wording;
-use super::{Asked, Core, Emit, Side, names};
+use super::{Asked, Core, Emit, Opening, Side, names};
 
 const HEADER_BYTES: usize = 64;
 /// Messages of one chain that are read.
@@ -77,7 +77,7 @@ fn request(
         5 => {
             let name = wording::utf16(part(message, le16(body, 44), u32::from(le16(body, 46)?)));
             let removes = le32(body, 40)? & 0x1000 != 0;
-            core.wait(id, Asked::Open { name, share: Some(tree), removes });
+            core.wait(id, Asked::Open(Opening { name, share: Some(tree), removes }));
         }
         6 => core.wait(id, Asked::Close { fid: fid(body, 8)? }),
         8 => core.wait(id, Asked::Read { fid: fid(body, 16)? }),
@@ -139,13 +139,13 @@ fn answer(core: &mut Core, message: &[u8], body: &[u8], head: Head, time: Timest
                 .and_then(|k| [None, Some("disk"), Some("pipe"), Some("printer")].get(usize::from(*k)).copied()?);
             core.connected(head.tree, share, kind, status, time, out);
         }
-        Asked::Open { name, share, removes } => {
+        Asked::Open(opening) => {
             let command = match le32(body, 4) {
                 Some(0 | 2 | 3) if status == 0 => "create",
                 _ => "open",
             };
             let fid = if status == 0 { fid(body, 64)? } else { 0 };
-            core.opened(fid, name, share, command, removes, status, time, out);
+            core.opened(opening, fid, command, status, time, out);
         }
         Asked::Close { fid } => core.close(fid, time, out),
         Asked::Read { fid } if status == 0 => {

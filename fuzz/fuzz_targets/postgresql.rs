@@ -1,0 +1,4 @@
+//! Any bytes as both sides of a PostgreSQL connection, in pieces.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::converse(&proto::net::database::POSTGRESQL, bytes));

@@ -1,0 +1,4 @@
+//! Any bytes as both sides of SNMP, in pieces.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::converse(&proto::net::snmp::SNMP, bytes));
