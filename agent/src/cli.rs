@@ -118,9 +118,18 @@ enum Command {
         #[command(flatten)]
         ask: replay::Ask,
     },
-    /// Show how log lines are understood; without one, reads them from standard input
+    /// Show how a log line is understood, or one flow of a capture packet by packet; without anything, reads lines from standard input
+    #[command(after_help = "\
+  vedette-agent explain 'Nov 23 …'               how one log line is understood
+  vedette-agent explain trace.pcap               the flows of a capture, with their ids
+  vedette-agent explain trace.pcap --flow ID     its packets: what was decoded, what the flow table and the protocol readers made of it")]
     Explain {
+        /// A log line, or a capture file
+        #[arg(value_name = "LINE|FILE")]
         line: Option<String>,
+        /// Flow of the capture: the id that the list shows, `connection.uid` of an event, or a Community ID
+        #[arg(long, value_name = "ID", requires = "line")]
+        flow: Option<String>,
         /// Format to assume
         #[arg(long, value_name = "NAME")]
         format: Option<String>,
@@ -163,7 +172,7 @@ pub fn main() -> ExitCode {
             Err(errors) => bad_config(&errors),
         },
         Command::Replay { files, ask } => replay::run(&files, &ask),
-        Command::Explain { line, format } => explain::run(line.as_deref(), format.as_deref()),
+        Command::Explain { line, flow, format } => explain::run(line.as_deref(), flow.as_deref(), format.as_deref()),
         Command::Print { what: What::Config } => {
             put(&config::print());
             Exit::Ok
@@ -291,6 +300,7 @@ mod tests {
             "vedette-agent check --config /x",
             "vedette-agent replay a.pcap b.log -o jsonl",
             "vedette-agent replay a.pcap --flows-only --flows-max 65536 -o none",
+            "vedette-agent explain a.pcap --flow 1:abc=",
             "vedette-agent print config",
             "vedette-agent print fields",
             "vedette-agent doctor",

@@ -10,3 +10,4 @@ mod modbus;
 mod mutation;
 mod ot;
 mod partners;
+mod zeek;

@@ -20,6 +20,10 @@ pub fn fuzz(args: &[String]) -> Result<()> {
         Some(at) => args.get(at + 1).and_then(|n| n.parse().ok()).context("--seconds takes a whole number")?,
         None => 5,
     };
+    if let Some(at) = args.iter().position(|a| a == "--captures") {
+        let rounds = args.get(at + 1).and_then(|n| n.parse().ok()).context("--captures takes a whole number: mutations of each capture")?;
+        return captures(rounds);
+    }
     match args.first().filter(|a| !a.starts_with("--")) {
         Some(target) => {
             build()?;
@@ -28,6 +32,17 @@ pub fn fuzz(args: &[String]) -> Result<()> {
         }
         None => all(seconds).map(|count| println!("{count} targets, {seconds} s each, no crash")),
     }
+}
+
+/// Every capture of the data set in so many broken forms, whole, in a release build (`tests/net/mutation.rs`).
+fn captures(rounds: u32) -> Result<()> {
+    let status = shell::command("cargo")
+        .args(["test", "--release", "--locked", "-p", "tests", "--test", "it", "net::mutation", "--", "--nocapture"])
+        .env("VEDETTE_MUTATIONS", rounds.to_string())
+        .env("VEDETTE_MUTATION_FRAMES", "1000000")
+        .status()
+        .context("run cargo")?;
+    if status.success() { Ok(()) } else { bail!("the mutated captures failed") }
 }
 
 /// Builds and runs every target from its seeds alone; gives their number. All are run, and all that failed are named.

@@ -18,6 +18,7 @@ cargo xtask <chore>
                                        on this host, print the console's address and a first login
   test [FILTER]                        install what the tests need (Debian packages) and run all of them
   ci                                   what is checked before a change lands: fmt, clippy, tests, licences, contracts, short fuzz
+  fuzz --captures N                    every capture of the data set in N broken forms, whole, in a release build
   fuzz [TARGET] [--seconds N]          every fuzz target (or one) from its seed corpus, 5 seconds each unless told otherwise
   bench [NAME]                         the promised figures, each with its floor or peer: engine-free names are listed without NAME
   gen [--check]                        write (or compare) what is printed from code: config samples, field reference, OpenAPI

@@ -4,7 +4,7 @@
 use event::{AgentId, Class, Epoch, Event, EventId, Timestamp, field};
 use indicatif::{ProgressBar, ProgressStyle};
 use proto::net::Enabled;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
 
 use super::{Exit, cannot, complain};
@@ -21,6 +21,8 @@ pub(super) enum Form {
     Jsonl,
     /// One line an event for people: time, log source, who spoke with whom, what was seen
     Table,
+    /// Zeek's logs (conn, dns, http, ssl, ssh, modbus, dnp3) as JSON lines with Zeek's field names; `_path` says which log
+    Zeek,
     /// Only how many events of which log source
     Count,
     /// Nothing: read everything, report only what is wrong with the files
@@ -39,6 +41,9 @@ pub(super) struct Ask {
     /// Hours east of UTC of the host that wrote the logs
     #[arg(long, value_name = "HOURS", default_value = "0", allow_hyphen_values = true)]
     utc_offset: f32,
+    /// Write Zeek's logs into this folder, a file each (conn.log, dns.log, …), in JSON; files that are there stay
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    zeek: Option<std::path::PathBuf>,
     /// Of captures: flows alone, no protocols
     #[arg(long)]
     flows_only: bool,
@@ -53,7 +58,9 @@ const FLOWS_MAX: u32 = 1_000_000;
 impl Ask {
     /// All records of a file are told: there is no collector here that a flood could bury.
     fn pipeline(&self) -> PipelineConfig {
-        let mut config = PipelineConfig { records_per_second: u32::MAX, ..PipelineConfig::default() };
+        let zeek = self.output == Form::Zeek || self.zeek.is_some();
+        let usual = if zeek { net::zeek::config() } else { PipelineConfig::default() };
+        let mut config = PipelineConfig { records_per_second: u32::MAX, ..usual };
         config.flows.flows_max = self.flows_max as usize;
         if self.flows_only {
             config.protocols = Enabled::NONE;
@@ -72,7 +79,15 @@ pub(super) fn run(files: &[std::path::PathBuf], ask: &Ask) -> Exit {
     }
     #[expect(clippy::cast_possible_truncation, reason = "at most a day")]
     let utc_offset_secs = (utc_offset_hours * 3600.0).round() as i32;
-    let mut printer = Printer::new(io::stdout().lock(), form);
+    let logs = match ask.zeek.as_deref().map(Logs::new).transpose() {
+        Ok(logs) => logs,
+        Err(error) => {
+            cannot("write into", ask.zeek.as_deref().unwrap_or(Path::new("")), &error);
+            return Exit::BadInput;
+        }
+    };
+    let form = if logs.is_some() { Form::None } else { form };
+    let mut printer = Printer { logs, ..Printer::new(io::stdout().lock(), form) };
     let mut exit = Exit::Ok;
     for path in files {
         let result = open(path).and_then(|(file, head, size)| {
@@ -111,7 +126,10 @@ pub(super) fn run(files: &[std::path::PathBuf], ask: &Ask) -> Exit {
             break;
         }
     }
-    printer.finish();
+    if let Err(error) = printer.finish() {
+        complain(&error);
+        exit = Exit::BadInput;
+    }
     exit
 }
 
@@ -147,8 +165,38 @@ struct Printer<W: Write> {
     text: Vec<u8>,
     seqs: [u64; 3],
     counts: std::collections::BTreeMap<String, u64>,
+    zeek: net::zeek::Zeek,
+    logs: Option<Logs>,
     /// The reader of our output went away.
     closed: bool,
+}
+
+/// Zeek's logs in a folder. Nothing that is there is written over.
+struct Logs {
+    folder: std::path::PathBuf,
+    files: std::collections::BTreeMap<&'static str, BufWriter<std::fs::File>>,
+    trouble: Option<String>,
+}
+
+impl Logs {
+    fn new(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.to_owned(), files: Default::default(), trouble: None })
+    }
+
+    fn line(&mut self, log: &'static str, line: &serde_json::Value) {
+        if self.trouble.is_some() {
+            return;
+        }
+        let path = self.folder.join(format!("{log}.log"));
+        let written = match self.files.entry(log) {
+            std::collections::btree_map::Entry::Occupied(held) => writeln!(held.into_mut(), "{line}"),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                std::fs::File::create_new(&path).and_then(|file| writeln!(place.insert(BufWriter::new(file)), "{line}"))
+            }
+        };
+        self.trouble = written.err().map(|error| format!("cannot write {}: {error}; name an empty folder", path.display()));
+    }
 }
 
 /// So much is written at once.
@@ -156,10 +204,22 @@ const WRITE_BYTES: usize = 64 * 1024;
 
 impl<W: Write> Printer<W> {
     fn new(out: W, form: Form) -> Self {
-        Self { out, form, text: Vec::new(), seqs: [0; 3], counts: Default::default(), closed: false }
+        Self {
+            out,
+            form,
+            text: Vec::new(),
+            seqs: [0; 3],
+            counts: Default::default(),
+            zeek: net::zeek::Zeek::default(),
+            logs: None,
+            closed: false,
+        }
     }
 
     fn event(&mut self, class: Class, mut event: Event) {
+        if let Some(logs) = &mut self.logs {
+            return self.zeek.event(&event, &mut |log, line| logs.line(log, &line));
+        }
         if let Some(seq) = self.seqs.get_mut(class as usize) {
             *seq += 1;
             event.id = EventId { agent: AgentId(0), epoch: Epoch(1), class, seq: *seq };
@@ -167,6 +227,13 @@ impl<W: Write> Printer<W> {
         match self.form {
             Form::Jsonl => event::write_ocsf_json(&event, &mut self.text),
             Form::Table => write_row(&event, &mut self.text),
+            Form::Zeek => {
+                let text = &mut self.text;
+                self.zeek.event(&event, &mut |log, line| zeek_line(log, line, text));
+                if text.len() >= WRITE_BYTES {
+                    self.write();
+                }
+            }
             Form::Count => *self.counts.entry(event.source.to_string()).or_default() += 1,
             Form::None => {}
         }
@@ -183,13 +250,33 @@ impl<W: Write> Printer<W> {
         self.text.clear();
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Result<(), String> {
+        if let Some(logs) = &mut self.logs {
+            self.zeek.finish(&mut |log, line| logs.line(log, &line));
+            for (log, file) in &mut logs.files {
+                if let Err(error) = file.flush() {
+                    logs.trouble.get_or_insert_with(|| format!("cannot write {log}.log: {error}"));
+                }
+            }
+            return logs.trouble.take().map_or(Ok(()), Err);
+        }
+        if self.form == Form::Zeek {
+            let text = &mut self.text;
+            self.zeek.finish(&mut |log, line| zeek_line(log, line, text));
+        }
         for (source, count) in &self.counts {
             let _ = writeln!(self.text, "{count:>10} {source}");
         }
         self.write();
         let _ = self.out.flush();
+        Ok(())
     }
+}
+
+/// A line of one of Zeek's logs among those of others, as Zeek's own JSON streaming writes them.
+fn zeek_line(log: &str, mut line: serde_json::Value, out: &mut Vec<u8>) {
+    line["_path"] = log.into();
+    let _ = writeln!(out, "{line}");
 }
 
 /// One event as a person reads it: what every event has in columns, the rest as `name=value`.
@@ -337,7 +424,7 @@ mod tests {
         let look =
             Look { path: Path::new("x.log"), received: Timestamp::from_secs(1_700_000_000), utc_offset_secs: 0, format: None, size: 0 };
         lines(Box::new(io::Cursor::new(bytes.to_vec())), &look, &mut printer).unwrap();
-        printer.finish();
+        printer.finish().unwrap();
         String::from_utf8(printer.out).unwrap().lines().map(str::to_owned).collect()
     }
 

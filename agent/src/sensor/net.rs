@@ -4,9 +4,11 @@
 //! is counted on the first. Interfaces that come and go are followed when `interfaces = "auto"`. What may not be opened is
 //! stated as blind with the way out; what the kernel dropped is declared lost to the packet.
 
+pub mod explain;
 mod facts;
 pub mod pipeline;
 pub mod replay;
+pub mod zeek;
 
 #[cfg(test)]
 mod tests;

@@ -413,6 +413,8 @@ fields! {
     782 POLL_CHANGE "poll.change" Int Vedette "difference from it in percent; -100: none at all";
     783 POLL_INTERVAL_MS "poll.interval_ms" Int Vedette "middle interval between requests, milliseconds";
     784 POLL_JITTER "poll.jitter" Float Vedette "middle distance of the intervals from it, percent";
+    785 PAYLOAD_OUT "traffic.payload_out" Int Vedette "TCP or UDP payload bytes from source to destination so far, retransmissions included; only where asked for";
+    786 PAYLOAD_IN "traffic.payload_in" Int Vedette "the same from destination to source";
     // Baselines of control networks, of the collector.
     790 BASELINE_ID "baseline.id" Text Vedette "station whose baseline it is, as `vedette baseline list` names it";
     791 BASELINE_DEVIATION "baseline.deviation" Text Vedette "what is not usual: new_master, new_function, new_address";

@@ -32,6 +32,8 @@ pub struct PipelineConfig {
     pub local: Vec<IpAddr>,
     /// Facts over time (`facts.rs`), and the key of their hashes: chance on a link, fixed for a file. `None`: no facts.
     pub facts: Option<u64>,
+    /// Flow records say payload bytes, and the history of datagrams too.
+    pub payload: bool,
 }
 
 impl Default for PipelineConfig {
@@ -44,6 +46,7 @@ impl Default for PipelineConfig {
             records_per_second: 2000,
             local: Vec::new(),
             facts: Some(0),
+            payload: false,
         }
     }
 }
@@ -122,6 +125,7 @@ impl Pipeline {
                 arp: config.arp.then(arp::Watch::default),
                 link: config.link.then(link::Watch::default),
                 local: config.local,
+                payload: config.payload,
                 facts: config.facts.map(|key| Box::new(Facts::new(key))),
                 interfaces: Vec::new(),
                 anomalies: Limiter::default(),
@@ -231,6 +235,7 @@ struct Ear {
     link: Option<link::Watch>,
     local: Vec<IpAddr>,
     facts: Option<Box<Facts>>,
+    payload: bool,
     interfaces: Vec<Box<str>>,
     anomalies: Limiter,
     records: Budget,
@@ -434,7 +439,7 @@ impl Voice<'_, '_> {
         }
         body.put(field::COMMUNITY_ID, flow.community_id());
         body.set_some(field::DIRECTION_ID, self.direction(flow));
-        if flow.protocol == 6 {
+        if flow.protocol == 6 || self.ear.payload {
             body.put(field::FLAG_HISTORY, flow.history());
         }
         body.put(field::PROTOCOL, protocol_name(flow.protocol));
@@ -470,6 +475,10 @@ impl Voice<'_, '_> {
             body.put(field::PACKETS, o.packets + r.packets);
             body.put(field::PACKETS_IN, r.packets);
             body.put(field::PACKETS_OUT, o.packets);
+        }
+        if self.ear.payload {
+            body.put(field::PAYLOAD_IN, flow.payload(Side::Responder));
+            body.put(field::PAYLOAD_OUT, flow.payload(Side::Originator));
         }
         if let Some(reason) = end {
             body.put(field::CONN_CLOSE, reason.name());

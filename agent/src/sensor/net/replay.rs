@@ -62,7 +62,7 @@ pub fn replay_watched(
 }
 
 /// A capture as it is or gzipped.
-fn open(path: &Path) -> Result<FileSource<'static>, CaptureError> {
+pub(super) fn open(path: &Path) -> Result<FileSource<'static>, CaptureError> {
     let name = path.display().to_string();
     let cannot = |source| CaptureError::File { path: name.clone(), source };
     let mut file = BufReader::new(File::open(path).map_err(cannot)?);
