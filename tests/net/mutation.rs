@@ -108,7 +108,8 @@ fn mutate(frame: &Frame<'_>, dice: &mut Dice) -> Vec<u8> {
         0..=2 if !lengths.is_empty() => {
             let number = dice.one_of(&lengths);
             let greatest = u64::MAX >> (64 - 8 * number.width);
-            let value = dice.one_of(&[0, 1, number.value - 1, number.value + 1, number.value / 2, number.value * 2, greatest, greatest / 2 + 1]);
+            let value =
+                dice.one_of(&[0, 1, number.value - 1, number.value + 1, number.value / 2, number.value * 2, greatest, greatest / 2 + 1]);
             number.write(&mut bytes[from..], value);
         }
         3 if !counts.is_empty() => {
@@ -229,7 +230,10 @@ fn every_capture_is_survived_in_twenty_broken_forms() {
         }
     });
     let (sent, told, peak) = (frames_sent.into_inner(), told.into_inner(), peak_mib());
-    println!("{} captures × {rounds} mutations: {sent} frames, {told} events, no panic; peak memory {peak} MiB (before {before})", files.len());
+    println!(
+        "{} captures × {rounds} mutations: {sent} frames, {told} events, no panic; peak memory {peak} MiB (before {before})",
+        files.len()
+    );
     assert!(files.len() >= 2_000 && sent > 100_000, "{} captures, {sent} frames", files.len());
     assert!(peak < PEAK_MIB, "{peak} MiB");
 }
@@ -284,6 +288,10 @@ fn is_broken(row: &Json) -> bool {
     folder || row["malformed_frames"].as_i64().is_some_and(|n| n > 0) || file.contains("fuzz")
 }
 
+/// Captures with fewer frames than tshark counts, and why.
+const FEWER: &[(&str, &str)] =
+    &[("pcapformat/gopacket__test102.pcapng", "five packets and three custom blocks, which tshark counts as frames")];
+
 #[test]
 fn broken_captures_say_what_could_be_read_and_what_is_wrong() {
     let Some(truth) = corpus::lines("pcap/truth/tshark.jsonl.gz") else { return };
@@ -311,7 +319,7 @@ fn broken_captures_say_what_could_be_read_and_what_is_wrong() {
                 broken.events += stats.pipeline.events;
                 if let Some(defect) = &stats.defect {
                     *broken.defects.entry(defect.name).or_default() += 1;
-                } else if stats.pipeline.frames < wanted {
+                } else if stats.pipeline.frames < wanted && !FEWER.iter().any(|(f, _)| *f == file) {
                     short.push(format!("{file}: {} of {wanted} frames, and no defect named", stats.pipeline.frames));
                 }
                 stats.pipeline.frames
@@ -335,7 +343,10 @@ fn broken_captures_say_what_could_be_read_and_what_is_wrong() {
         }
     }
     let sum = |of: fn(&Broken) -> u64| folders.values().map(of).sum::<u64>();
-    println!("{:<20} {:>6} {:>8} {:>8} {:>7} {:>8} {:>9}  defects of the file", "folder", "files", "frames", "tshark's", "flows", "events", "oddities");
+    println!(
+        "{:<20} {:>6} {:>8} {:>8} {:>7} {:>8} {:>9}  defects of the file",
+        "folder", "files", "frames", "tshark's", "flows", "events", "oddities"
+    );
     for (folder, b) in &folders {
         let defects: Vec<String> = b.defects.iter().map(|(name, n)| format!("{name} {n}")).collect();
         println!(
