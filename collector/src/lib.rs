@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod explain;
+pub mod grading;
 pub mod indicators;
 pub mod ingest;
 pub mod matching;

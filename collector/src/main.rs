@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use collector::{cli, command, explain, matching};
+use collector::{cli, command, explain, grading, matching};
 
 /// What workers and connections allocate, the engine's and the writers' threads free: the system's allocator makes such threads wait for
 /// each other (two cores matched 1.35 times what one did; with this one 1.8 times).
@@ -31,6 +31,7 @@ enum Command {
     Replay(command::ReplayCommand),
     Match(matching::MatchArgs),
     Explain(explain::ExplainArgs),
+    Grade(grading::GradeArgs),
     Check(command::CheckArgs),
     Demo(command::DemoArgs),
     /// Print completions for a shell
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => command::serve(&args),
         Command::Replay(args) => command::replay(&args, arguments.global.output),
         Command::Match(args) => matching::command(&args, &arguments.global),
+        Command::Grade(args) => grading::command(&args, &arguments.global),
         Command::Explain(args) => explain::command(&args, &arguments.global),
         Command::Check(args) => command::check(&args, &arguments.global),
         Command::Demo(args) => command::demo(&args, &arguments.global),

@@ -357,7 +357,8 @@ async fn a_password_somebody_else_set_opens_nothing_but_its_own_change() {
     assert_eq!(change(sample::PASSWORD).await.status, 422, "the same again is no change");
     assert_eq!(change("wall-of-lamps-2026").await.status, 204);
     let (cookie, _) = house.log_in_with("wall-of-lamps-2026").await;
-    let open = house.send(Request::get("/agents").header("cookie", &cookie).header("accept", "text/html").body(Body::empty()).unwrap()).await;
+    let open =
+        house.send(Request::get("/agents").header("cookie", &cookie).header("accept", "text/html").body(Body::empty()).unwrap()).await;
     assert_eq!(open.status, 200);
 }
 

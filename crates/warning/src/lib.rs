@@ -1,8 +1,9 @@
-//! The desk: findings grouped into alerts for a person. Grading and the life of a warning join it here later.
+//! The desk: findings grouped into alerts for a person. Grading: which level a warning about a case should have, and why.
 //! Knows no store, no channel and no clock.
 
 mod alert;
 mod desk;
+pub mod grade;
 pub mod text;
 
 pub use alert::{Alert, AlertId, AlertReason, AlertState, CloseReason, UnitRef};

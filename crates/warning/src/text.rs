@@ -143,6 +143,71 @@ pub static REASONS: &[ReasonText] = &[
         en: "an event's clock was {seconds} s ahead; its time was taken back",
         zh: "事件时间超前 {seconds} 秒，已回调",
     },
+    ReasonText {
+        id: "grade_damage",
+        args: &["degree", "evidence", "row"],
+        en: "possible damage {degree} of 4: {row} in {evidence}",
+        zh: "可能损害程度 {degree}（共 4 级）：{evidence} 中的 {row}",
+    },
+    ReasonText {
+        id: "grade_spread",
+        args: &["degree", "n", "what", "from"],
+        en: "damage {from} seen in {n} {what}: {degree}",
+        zh: "损害程度 {from} 出现于 {n} 个{what}：升为 {degree}",
+    },
+    ReasonText {
+        id: "grade_forecast",
+        args: &["degree", "grade"],
+        en: "an incident of grade {grade} is expected: damage {degree}",
+        zh: "预计将达到 {grade} 级安全事件：损害程度 {degree}",
+    },
+    ReasonText {
+        id: "grade_weak_source",
+        args: &["degree", "below"],
+        en: "one source alone, graded below {below}: damage {degree}",
+        zh: "仅有一个来源且评级低于 {below}：损害程度降为 {degree}",
+    },
+    ReasonText {
+        id: "grade_matrix",
+        args: &["object", "importance", "degree", "level", "source"],
+        en: "{object} is {importance}; with damage {degree} the matrix says {level} ({source})",
+        zh: "{object} 为{importance}对象，损害程度 {degree}，按矩阵为{level}（{source}）",
+    },
+    ReasonText {
+        id: "grade_needs_sources",
+        args: &["level", "kept", "sources", "needed"],
+        en: "{level} needs {needed} independent sources or a person's confirmation, {sources} there: kept at {kept}",
+        zh: "{level}需要 {needed} 个独立来源或人工确认，现有 {sources} 个：暂定{kept}",
+    },
+    ReasonText {
+        id: "grade_floor",
+        args: &["grade", "level", "source"],
+        en: "an incident of grade {grade} is confirmed: at least {level} ({source})",
+        zh: "已确认 {grade} 级安全事件：不低于{level}（{source}）",
+    },
+    ReasonText {
+        id: "grade_none", args: &[], en: "no damage to warn of: counted in the bulletin only", zh: "无需发布预警，仅计入通报"
+    },
+    ReasonText {
+        id: "grade_propose_upward",
+        args: &["level"],
+        en: "above {level}, the highest level a city issues: propose it upward, send members an advisory",
+        zh: "高于本市可发布的最高级别（{level}）：建议上报，并向成员单位发风险提示",
+    },
+];
+
+/// Words that stand as arguments and have a name in each language: (word, English, Chinese).
+static WORDS: &[(&str, &str, &str)] = &[
+    ("blue", "blue", "蓝色"),
+    ("yellow", "yellow", "黄色"),
+    ("orange", "orange", "橙色"),
+    ("red", "red", "红色"),
+    ("ordinary", "an ordinary object", "一般"),
+    ("important", "an important object", "重要"),
+    ("especially_important", "an especially important object", "特别重要"),
+    ("units", "units", "单位"),
+    ("sectors", "sectors", "行业"),
+    ("cii_objects", "objects of critical infrastructure", "关键信息基础设施对象"),
 ];
 
 /// A sentence for a reason. Unknown ids and missing arguments are shown, not hidden.
@@ -152,6 +217,11 @@ pub fn render(reason: &AlertReason, lang: Lang) -> String {
         serde_json::Value::Array(list) => {
             let comma = if lang == Lang::Zh { "、" } else { ", " };
             list.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(comma)
+        }
+        serde_json::Value::Object(named) => {
+            let name = named.get("word").and_then(serde_json::Value::as_str).unwrap_or("?");
+            let known = WORDS.iter().find(|(word, ..)| *word == name);
+            known.map_or(name, |(_, en, zh)| if lang == Lang::Zh { zh } else { en }).to_owned()
         }
         other => other.to_string(),
     };
