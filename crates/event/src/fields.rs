@@ -110,6 +110,8 @@ fields! {
     83 PACKETS "traffic.packets" Int Ocsf "packets both ways";
     84 PACKETS_IN "traffic.packets_in" Int Ocsf "packets from responder to originator";
     85 PACKETS_OUT "traffic.packets_out" Int Ocsf "packets from originator to responder";
+    86 TUNNEL_TYPE "connection_info.tunnel_type" Text Vedette "how the packets came, inside others: gre, vxlan, gtp_u, …";
+    87 TUNNEL_ID "connection_info.tunnel_id" Int Vedette "number of that tunnel: VNI, TEID, GRE key or ERSPAN session";
 
     100 DNS_QUERY "query.hostname" Text Ocsf "name asked for, lower case, no trailing dot";
     101 DNS_TYPE "query.type" Text Ocsf "A, AAAA, TXT, …";

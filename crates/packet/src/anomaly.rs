@@ -25,6 +25,9 @@ anomalies! {
     IpExtension "ip_extension_bad" "an IP extension header that is cut or out of order";
     FragmentTiny "fragment_tiny" "a first fragment too small to hold its TCP header";
     FragmentOverlong "fragment_overlong" "a fragment that would end past 65,535 bytes";
+    FragmentOverlap "fragment_overlap" "fragments that overlap: of IPv4 the bytes that came first count, of IPv6 the packet is dropped";
+    FragmentConflict "fragment_conflict" "a fragment that cannot belong with the others: a second end, bytes past the end, or an odd length in the middle";
+    TunnelDeep "tunnel_deep" "packets inside packets, deeper than is read";
     TcpBadHeader "tcp_bad_header" "a TCP header whose length makes no sense";
     TcpFlags "tcp_flags_odd" "TCP flags that no stack sends: none at all, SYN with FIN or RST, or FIN without ACK";
     UdpLength "udp_length_mismatch" "the UDP header states a length that does not fit";
@@ -38,6 +41,9 @@ pub struct Anomalies(u32);
 
 impl Anomalies {
     pub const NONE: Self = Self(0);
+    pub const fn of(anomaly: Anomaly) -> Self {
+        Self(1 << anomaly as u8)
+    }
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

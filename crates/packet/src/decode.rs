@@ -1,8 +1,9 @@
 //! One frame to what it says: no allocation, no panic, no trust in stated lengths.
 //!
 //! etherparse's lax slices do the walking (Ethernet, VLAN, MACsec, IPv4, IPv6 and extension headers); cooked captures,
-//! loopback, PPP, PPPoE and MPLS are skipped by hand in front of it. Of a tunnel only the outermost addresses are read.
-//! Fragments after the first have no ports; the first fragment has. Of a cut packet everything that is there is used.
+//! loopback, PPP, PPPoE, MPLS, E-tags and VN-tags are skipped by hand in front of it. Of a tunnel only the outermost addresses are read
+//! here (`tunnel` looks inside). Fragments after the first have no ports; the first fragment has; `Ip::piece` is what `fragment` needs to
+//! put them together. Of a cut packet everything that is there is used.
 
 mod plain;
 
@@ -13,6 +14,7 @@ use etherparse::{EtherType, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LinkS
 
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::frame::{Frame, LinkType};
+use crate::tunnel::Tunnel;
 
 /// What a frame says.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,8 @@ pub struct Decoded<'a> {
     pub dst_mac: Option<[u8; 6]>,
     /// Outer VLAN id.
     pub vlan: Option<u16>,
+    /// How the frame came, if it lay inside another packet; set by whoever unpacked it.
+    pub tunnel: Option<Tunnel>,
     pub body: Body<'a>,
     pub anomalies: Anomalies,
 }
@@ -58,6 +62,23 @@ pub struct Ip<'a> {
     pub ttl: u8,
     pub fragment: Fragment,
     pub transport: Transport<'a>,
+    /// Of a fragment: where it belongs.
+    pub piece: Option<Piece<'a>>,
+}
+
+/// A fragment as `fragment` takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    pub id: u32,
+    /// Bytes from the start of what was cut.
+    pub offset: u32,
+    /// More come behind it.
+    pub more: bool,
+    /// IANA number of what was cut (of IPv6: what the fragment header names).
+    pub protocol: u8,
+    /// The IP header: of IPv4 with its options, of IPv6 the fixed part.
+    pub header: &'a [u8],
+    pub payload: &'a [u8],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +96,8 @@ pub enum Transport<'a> {
     /// Another protocol, a later fragment, or a header that is cut; ports where they could still be read.
     Other {
         ports: Option<(u16, u16)>,
+        /// What the IP packet carries.
+        payload: &'a [u8],
     },
 }
 
@@ -137,6 +160,8 @@ const ETHER_ARP: u16 = 0x0806;
 const ETHER_MPLS: u16 = 0x8847;
 const ETHER_MPLS_MULTICAST: u16 = 0x8848;
 const ETHER_PPPOE_SESSION: u16 = 0x8864;
+const ETHER_ETAG: u16 = 0x893f;
+const ETHER_VNTAG: u16 = 0x8926;
 const MPLS_LABELS_MAX: usize = 8;
 
 /// Reads one frame.
@@ -152,7 +177,7 @@ pub fn decode<'a>(frame: &Frame<'a>) -> Decoded<'a> {
 /// As `decode`, always the long way: what the short one is held against.
 #[doc(hidden)]
 pub fn decode_slowly<'a>(frame: &Frame<'a>) -> Decoded<'a> {
-    let mut out = Decoded { src_mac: None, dst_mac: None, vlan: frame.vlan, body: Body::None, anomalies: Anomalies::NONE };
+    let mut out = Decoded { src_mac: None, dst_mac: None, vlan: frame.vlan, tunnel: None, body: Body::None, anomalies: Anomalies::NONE };
     let bytes = frame.bytes;
     match frame.link {
         LinkType::Ethernet => match LaxSlicedPacket::from_ethernet(bytes) {
@@ -174,6 +199,7 @@ pub fn decode_slowly<'a>(frame: &Frame<'a>) -> Decoded<'a> {
             _ => out.anomalies.add(Anomaly::LinkTruncated),
         },
         LinkType::Raw => ip(bytes, frame, &mut out),
+        LinkType::EtherType(ether) => ether_type(ether, bytes, frame, &mut out),
         LinkType::Null => match bytes.get(4..) {
             Some(rest) => ip(rest, frame, &mut out),
             None => out.anomalies.add(Anomaly::LinkTruncated),
@@ -220,8 +246,15 @@ fn mpls<'a>(mut rest: &'a [u8], frame: &Frame<'a>, out: &mut Decoded<'a>) {
         let Some((label, tail)) = rest.split_at_checked(4) else { return out.anomalies.add(Anomaly::LinkTruncated) };
         rest = tail;
         if label.get(2).is_some_and(|b| b & 1 == 1) {
-            if matches!(rest.first().map(|b| b >> 4), Some(4 | 6)) {
-                ip(rest, frame, out);
+            match rest.first().map(|b| b >> 4) {
+                Some(4 | 6) => ip(rest, frame, out),
+                // A pseudo wire with its control word: Ethernet behind it (RFC 4448).
+                Some(0) if rest.get(..4) == Some(&[0; 4]) => {
+                    if let Ok(sliced) = LaxSlicedPacket::from_ethernet(rest.get(4..).unwrap_or_default()) {
+                        packet(&sliced, frame, out, 1);
+                    }
+                }
+                _ => {}
             }
             return;
         }
@@ -262,6 +295,14 @@ fn packet<'a>(sliced: &LaxSlicedPacket<'a>, frame: &Frame<'a>, out: &mut Decoded
                     Some(rest) => ppp(rest, frame, out),
                     None => out.anomalies.add(Anomaly::LinkTruncated),
                 },
+                // Tags of port extenders: so many bytes, then the type of what follows.
+                tag @ (ETHER_ETAG | ETHER_VNTAG) => {
+                    let len = if tag == ETHER_ETAG { 6 } else { 4 };
+                    match (be16(payload.payload, len), payload.payload.get(len + 2..)) {
+                        (Some(ether), Some(rest)) => packet(&LaxSlicedPacket::from_ether_type(EtherType(ether), rest), frame, out, 1),
+                        _ => out.anomalies.add(Anomaly::LinkTruncated),
+                    }
+                }
                 ETHER_ARP => out.anomalies.add(Anomaly::ArpMalformed),
                 0x8100 | 0x88a8 | 0x9100 => out.anomalies.add(Anomaly::VlanDeep),
                 // Of these too little is there to be read.
@@ -334,7 +375,7 @@ fn read_ip<'a>(net: &LaxNetSlice<'a>, sliced: &LaxSlicedPacket<'a>, frame: &Fram
     }
     let cut = payload.incomplete;
     let transport = match (&sliced.transport, fragment, protocol) {
-        (_, Fragment::Later, _) => Transport::Other { ports: None },
+        (_, Fragment::Later, _) => Transport::Other { ports: None, payload: bytes },
         (Some(TransportSlice::Tcp(tcp)), ..) => Transport::Tcp(read_tcp(tcp, cut)),
         (Some(TransportSlice::Udp(udp)), ..) => Transport::Udp(read_udp(udp, cut)),
         (Some(TransportSlice::Icmpv4(icmp)), ..) => {
@@ -350,22 +391,22 @@ fn read_ip<'a>(net: &LaxNetSlice<'a>, sliced: &LaxSlicedPacket<'a>, frame: &Fram
                 if fragment == Fragment::First && !snapped {
                     anomalies.add(Anomaly::FragmentTiny);
                 }
-                Transport::Other { ports: first_ports(bytes) }
+                Transport::Other { ports: first_ports(bytes), payload: bytes }
             }
         },
         (None, _, 17) => match UdpSlice::from_slice_lax(bytes) {
             Ok(udp) => Transport::Udp(read_udp(&udp, cut || fragment == Fragment::First)),
-            Err(_) => Transport::Other { ports: first_ports(bytes) },
+            Err(_) => Transport::Other { ports: first_ports(bytes), payload: bytes },
         },
         (None, _, number @ (1 | 58)) => match bytes {
             [kind, code, rest @ ..] => {
                 Transport::Icmp(Icmp { v6: number == 58, kind: *kind, code: *code, payload: rest.get(6..).unwrap_or_default() })
             }
-            _ => Transport::Other { ports: None },
+            _ => Transport::Other { ports: None, payload: bytes },
         },
         // SCTP, DCCP and UDP-Lite keep their ports where TCP has them.
-        (None, _, 132 | 33 | 136) => Transport::Other { ports: first_ports(bytes) },
-        (None, ..) => Transport::Other { ports: None },
+        (None, _, 132 | 33 | 136) => Transport::Other { ports: first_ports(bytes), payload: bytes },
+        (None, ..) => Transport::Other { ports: None, payload: bytes },
     };
     match transport {
         Transport::Tcp(tcp) => {
@@ -385,7 +426,45 @@ fn read_ip<'a>(net: &LaxNetSlice<'a>, sliced: &LaxSlicedPacket<'a>, frame: &Fram
         }
         _ => {}
     }
-    Some(Ip { src, dst, protocol, ttl, fragment, transport })
+    // A piece that is cut by the snap length cannot be put together.
+    let piece = if fragment == Fragment::No || cut { None } else { read_piece(net, frame, offset) };
+    Some(Ip { src, dst, protocol, ttl, fragment, transport, piece })
+}
+
+fn read_piece<'a>(net: &LaxNetSlice<'a>, frame: &Frame<'a>, offset: u32) -> Option<Piece<'a>> {
+    match net {
+        LaxNetSlice::Ipv4(v4) => {
+            let header = v4.header();
+            // An authentication header stands in front of what was cut: rare enough to be left alone.
+            if v4.extensions().auth.is_some() {
+                return None;
+            }
+            Some(Piece {
+                id: header.identification().into(),
+                offset,
+                more: header.more_fragments(),
+                protocol: header.protocol().0,
+                header: within(frame, header.slice())?,
+                payload: v4.payload().payload,
+            })
+        }
+        LaxNetSlice::Ipv6(v6) => {
+            let exts = v6.extensions().slice();
+            let (at, protocol, more, id) = v6_fragment(exts, v6.header().next_header().0)?;
+            // The extensions and what follows them lie behind each other in the frame; what was cut begins right after the fragment header.
+            let begin = (exts.as_ptr() as usize).checked_sub(frame.bytes.as_ptr() as usize)? + at + 8;
+            let len = exts.len().checked_sub(at + 8)? + v6.payload().payload.len();
+            let header = within(frame, v6.header().slice())?;
+            Some(Piece { id, offset, more, protocol, header, payload: frame.bytes.get(begin..begin + len)? })
+        }
+        LaxNetSlice::Arp(_) => None,
+    }
+}
+
+/// A part of the frame, for as long as the frame lives.
+fn within<'a>(frame: &Frame<'a>, part: &[u8]) -> Option<&'a [u8]> {
+    let begin = (part.as_ptr() as usize).checked_sub(frame.bytes.as_ptr() as usize)?;
+    frame.bytes.get(begin..begin.checked_add(part.len())?)
 }
 
 fn read_tcp<'a>(tcp: &TcpSlice<'a>, cut: bool) -> Tcp<'a> {
@@ -406,16 +485,22 @@ fn read_udp<'a>(udp: &UdpSlice<'a>, cut: bool) -> Udp<'a> {
 }
 
 /// Offset of an IPv6 fragment, bytes; 0 if there is no fragment header among the extensions.
-fn v6_fragment_offset(mut exts: &[u8], mut next: u8) -> u32 {
-    while let [following, len, rest @ ..] = exts {
+fn v6_fragment_offset(exts: &[u8], next: u8) -> u32 {
+    v6_fragment(exts, next).and_then(|(at, ..)| be16(exts, at + 2)).map_or(0, |word| u32::from(word & 0xfff8))
+}
+
+/// Where the fragment header lies among the extensions, what it says comes next, whether more follow, and the packet's number.
+fn v6_fragment(exts: &[u8], mut next: u8) -> Option<(usize, u8, bool, u32)> {
+    let mut at = 0;
+    while let Some([following, len, hi, lo, a, b, c, d]) = exts.get(at..).and_then(|e| e.first_chunk::<8>()) {
         if next == 44 {
-            return rest.get(..2).map_or(0, |b| u32::from(u16::from_be_bytes([b[0], b[1]]) & 0xfff8));
+            let more = u16::from_be_bytes([*hi, *lo]) & 1 == 1;
+            return Some((at, *following, more, u32::from_be_bytes([*a, *b, *c, *d])));
         }
-        let step = if next == 51 { (usize::from(*len) + 2) * 4 } else { (usize::from(*len) + 1) * 8 };
+        at += if next == 51 { (usize::from(*len) + 2) * 4 } else { (usize::from(*len) + 1) * 8 };
         next = *following;
-        exts = exts.get(step..).unwrap_or_default();
     }
-    0
+    None
 }
 
 fn first_ports(bytes: &[u8]) -> Option<(u16, u16)> {
@@ -544,7 +629,7 @@ mod tests {
         bytes[21] = 2;
         let Body::Ip(ip) = decode(&frame(&bytes)).body else { panic!() };
         assert_eq!(ip.fragment, Fragment::Later);
-        assert!(matches!(ip.transport, Transport::Other { ports: None }));
+        assert!(matches!(ip.transport, Transport::Other { ports: None, .. }));
     }
 
     #[test]
@@ -557,7 +642,7 @@ mod tests {
                 14..34 => assert!(matches!(d.body, Body::None), "{n}"),
                 38..54 => {
                     let Body::Ip(ip) = d.body else { panic!("{n}") };
-                    assert!(matches!(ip.transport, Transport::Other { ports: Some((1000, 80)) }), "{n} {ip:?}");
+                    assert!(matches!(ip.transport, Transport::Other { ports: Some((1000, 80)), .. }), "{n} {ip:?}");
                 }
                 54.. => assert!(matches!(d.body, Body::Ip(Ip { transport: Transport::Tcp(Tcp { cut: true, .. }), .. })), "{n}"),
                 _ => {}

@@ -345,7 +345,11 @@ mod tests {
         let mut b = Bench::new();
         for id in 0..20_000 {
             b.take(id, 0, true, &[0; 1400]);
-            assert!(b.fragments.waiting.len() <= DATAGRAMS_MAX && b.fragments.bytes <= BYTES_MAX && b.fragments.order.len() <= 4 * DATAGRAMS_MAX + 1);
+            assert!(
+                b.fragments.waiting.len() <= DATAGRAMS_MAX
+                    && b.fragments.bytes <= BYTES_MAX
+                    && b.fragments.order.len() <= 4 * DATAGRAMS_MAX + 1
+            );
         }
         assert_eq!(b.fragments.stats.lost + b.fragments.waiting.len() as u64, 20_000);
         b.now = b.now.plus_secs(31);

@@ -50,6 +50,8 @@ pub enum LinkType {
     Ppp,
     /// Cisco HDLC: address, control, Ethernet type.
     CiscoHdlc,
+    /// What stands behind an Ethernet type, without the header in front: inside of a tunnel.
+    EtherType(u16),
     /// Known to files, not read here; the pcap link type number.
     Other(u16),
 }

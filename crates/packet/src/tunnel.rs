@@ -137,7 +137,9 @@ fn gre(bytes: &[u8]) -> Option<Inside<'_>> {
     let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
     let tunnel = Tunnel { kind: TunnelKind::Gre, id };
     match kind {
-        ERSPAN_I_II if !sequenced => Some(Inside { tunnel: Tunnel { kind: TunnelKind::Erspan, id: None }, link: LinkType::Ethernet, bytes: rest }),
+        ERSPAN_I_II if !sequenced => {
+            Some(Inside { tunnel: Tunnel { kind: TunnelKind::Erspan, id: None }, link: LinkType::Ethernet, bytes: rest })
+        }
         ERSPAN_I_II => {
             let id = Some(u32::from(be16(rest, 2)? & 0x03ff));
             Some(Inside { tunnel: Tunnel { kind: TunnelKind::Erspan, id }, link: LinkType::Ethernet, bytes: rest.get(8..)? })
@@ -267,7 +269,10 @@ mod tests {
         assert_eq!(said(41, "10.0.0.1:1", &v6), Some(("6in4", None, LinkType::Raw, v6.clone())));
         assert_eq!(gre(&[0, 0, 8, 0], &v4), Some(("gre", None, LinkType::EtherType(0x0800), v4.clone())));
         assert_eq!(gre(&[0xb0, 0, 0x65, 0x58, 9, 9, 9, 9, 0, 0, 0, 7, 1, 1, 1, 1], b"e"), Some(("gre", Some(7), eth, b"e".to_vec())));
-        assert_eq!(gre(&[0x30, 0x81, 0x88, 0x0b, 0, 1, 0, 5, 1, 1, 1, 1, 2, 2, 2, 2], b"p"), Some(("gre", Some(5), LinkType::Ppp, b"p".to_vec())));
+        assert_eq!(
+            gre(&[0x30, 0x81, 0x88, 0x0b, 0, 1, 0, 5, 1, 1, 1, 1, 2, 2, 2, 2], b"p"),
+            Some(("gre", Some(5), LinkType::Ppp, b"p".to_vec()))
+        );
         assert_eq!(gre(&[0, 0, 0x88, 0xbe], b"e"), Some(("erspan", None, eth, b"e".to_vec())));
         assert_eq!(gre(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 3, 0, 0, 0, 0], b"e"), Some(("erspan", Some(3), eth, b"e".to_vec())));
         let third = [0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 8, 8, 8, 8, 8, 8, 8, 8];

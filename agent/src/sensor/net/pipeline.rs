@@ -12,7 +12,10 @@ use std::net::IpAddr;
 
 use super::facts::{self, Attempt, Facts, Outcome, Say};
 use event::{Class, Event, Field, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
-use packet::{Body, Chunk, Decoded, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Frame, Observer, Report, Side, decode};
+use packet::{
+    Anomalies, Anomaly, Body, Chunk, Decoded, EndReason, Flow, FlowConfig, FlowStats, FlowTable, FragmentStats, Fragments, Frame, Inside,
+    LinkType, Observer, Report, Side, Taken, Tunnel, decode,
+};
 use proto::net::{Carrier, Emit, Enabled, Piece, Session, anomaly_event, arp, link};
 
 /// Where events go.
@@ -67,10 +70,15 @@ pub struct PipelineStats {
     pub facts_held: u64,
     pub facts_forgotten: u64,
     pub flows: FlowStats,
+    pub fragments: FragmentStats,
 }
+
+/// Packets inside packets are read so deep.
+const TUNNELS_MAX: u8 = 4;
 
 pub struct Pipeline {
     table: FlowTable<Session>,
+    fragments: Fragments,
     ear: Ear,
     frames: u64,
     bytes: u64,
@@ -95,6 +103,8 @@ pub static FLOW_FIELDS: &[Field] = &[
     field::CONN_STATE,
     field::CONN_CLOSE,
     field::VLAN,
+    field::TUNNEL_TYPE,
+    field::TUNNEL_ID,
     field::TCP_FLAGS,
     field::ICMP_TYPE,
     field::ICMP_CODE,
@@ -120,6 +130,7 @@ impl Pipeline {
     pub fn new(config: PipelineConfig) -> Self {
         Self {
             table: FlowTable::new(config.flows),
+            fragments: Fragments::default(),
             ear: Ear {
                 protocols: config.protocols,
                 arp: config.arp.then(arp::Watch::default),
@@ -158,23 +169,80 @@ impl Pipeline {
     pub fn frame(&mut self, frame: &Frame<'_>, out: &mut Sink<'_>) {
         self.frames += 1;
         self.bytes += u64::from(frame.len);
-        let decoded = decode(frame);
         self.ear.now = self.table.now();
+        self.read(frame, &decode(frame), TUNNELS_MAX, out);
+    }
+
+    /// One frame and what lies inside it.
+    fn read(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, depth: u8, out: &mut Sink<'_>) {
         let mut voice = Voice { ear: &mut self.ear, out };
         match &decoded.body {
             Body::Ip(ip) => {
-                self.table.packet(frame, &decoded, ip, &mut voice);
-                voice.packet(ip, &decoded, frame);
+                self.table.packet(frame, decoded, ip, &mut voice);
+                voice.packet(ip, decoded, frame);
             }
-            Body::Arp(packet) => voice.arp(packet, &decoded, frame),
+            Body::Arp(packet) => voice.arp(packet, decoded, frame),
             Body::Other { ether_type, payload } => {
                 self.other += 1;
-                voice.link(*ether_type, payload, &decoded, frame);
+                voice.link(*ether_type, payload, decoded, frame);
             }
             Body::None => self.other += 1,
         }
         if !decoded.anomalies.is_empty() {
-            voice.decoder_anomalies(&decoded, frame);
+            voice.decoder_anomalies(decoded, frame);
+        }
+        let Body::Ip(ip) = &decoded.body else { return };
+        if ip.piece.is_some() {
+            self.piece(frame, decoded, ip, depth, out);
+        } else if let Some(inside) = packet::inside(ip) {
+            self.inside(frame, decoded, &inside, depth, out);
+        }
+    }
+
+    /// A packet inside another one. Its frame is as long as what is there of it, and what the snap length took.
+    fn inside(&mut self, frame: &Frame<'_>, outer: &Decoded<'_>, inside: &Inside<'_>, depth: u8, out: &mut Sink<'_>) {
+        let missing = frame.len.saturating_sub(u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX));
+        let len = u32::try_from(inside.bytes.len()).unwrap_or(u32::MAX).saturating_add(missing);
+        let inner = Frame { link: inside.link, bytes: inside.bytes, len, vlan: None, ..*frame };
+        let mut decoded = decode(&inner);
+        decoded.tunnel = Some(inside.tunnel);
+        if depth == 0 {
+            decoded = Decoded { body: outer.body, anomalies: Anomalies::of(Anomaly::TunnelDeep), ..*outer };
+            return Voice { ear: &mut self.ear, out }.decoder_anomalies(&decoded, frame);
+        }
+        self.read(&inner, &decoded, depth - 1, out);
+    }
+
+    /// A fragment: what was cut goes on when it is whole.
+    fn piece(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &packet::Ip<'_>, depth: u8, out: &mut Sink<'_>) {
+        let Some(piece) = &ip.piece else { return };
+        let (whole, anomaly) = match self.fragments.take(ip, piece, decoded.tunnel.and_then(|t| t.id).unwrap_or(0), frame.time) {
+            Taken::Waits => (None, None),
+            Taken::Whole(bytes) => (Some(bytes), None),
+            Taken::Overlaps(whole) => (whole, Some(Anomaly::FragmentOverlap)),
+            Taken::Refused(anomaly) => (None, Some(anomaly)),
+        };
+        // What the decoder has named is named.
+        if let Some(anomaly) = anomaly.filter(|a| !decoded.anomalies.contains(*a)) {
+            let odd = Decoded { anomalies: Anomalies::of(anomaly), ..*decoded };
+            Voice { ear: &mut self.ear, out }.decoder_anomalies(&odd, frame);
+        }
+        let Some(bytes) = whole else { return };
+        let inner = Frame { link: LinkType::Raw, len: u32::try_from(bytes.len()).unwrap_or(u32::MAX), bytes: &bytes, ..*frame };
+        let read = decode(&inner);
+        let put_together =
+            Decoded { src_mac: decoded.src_mac, dst_mac: decoded.dst_mac, vlan: decoded.vlan, tunnel: decoded.tunnel, ..read };
+        let Body::Ip(ip) = &put_together.body else { return };
+        if ip.piece.is_some() {
+            return;
+        }
+        let mut voice = Voice { ear: &mut self.ear, out };
+        self.table.whole(&inner, &put_together, ip, &mut voice);
+        if !put_together.anomalies.is_empty() {
+            voice.decoder_anomalies(&put_together, &inner);
+        }
+        if let Some(inside) = packet::inside(ip) {
+            self.inside(&inner, &put_together, &inside, depth, out);
         }
     }
 
@@ -219,6 +287,7 @@ impl Pipeline {
             facts_held,
             facts_forgotten,
             flows: self.table.stats(),
+            fragments: self.fragments.stats(),
         }
     }
 
@@ -360,7 +429,7 @@ impl Voice<'_, '_> {
                 let ports = match &ip.transport {
                     packet::Transport::Tcp(t) => Some((t.src_port, t.dst_port)),
                     packet::Transport::Udp(u) => Some((u.src_port, u.dst_port)),
-                    packet::Transport::Other { ports } => *ports,
+                    packet::Transport::Other { ports, .. } => *ports,
                     packet::Transport::Icmp(_) => None,
                 };
                 event.body.set_some(field::SRC_PORT, ports.map(|p| p.0));
@@ -371,6 +440,7 @@ impl Voice<'_, '_> {
             }
             event.body.set_some(field::SRC_MAC, decoded.src_mac.map(Value::mac));
             self.place(&mut event, decoded.vlan, frame.interface);
+            Self::tunnel(&mut event, decoded.tunnel);
             if count > 1 {
                 event.body.set(field::COUNT, count);
             }
@@ -384,6 +454,13 @@ impl Voice<'_, '_> {
             let about = "flow records past the limit of a second, counted instead of told";
             let event = anomaly_event("flow_records_sampled", about, "sensor", second).with(field::COUNT, count);
             self.tell(Class::Normal, event);
+        }
+    }
+
+    fn tunnel(event: &mut Event, tunnel: Option<Tunnel>) {
+        if let Some(tunnel) = tunnel {
+            event.body.set(field::TUNNEL_TYPE, tunnel.kind.name());
+            event.body.set_some(field::TUNNEL_ID, tunnel.id);
         }
     }
 
@@ -407,6 +484,7 @@ impl Voice<'_, '_> {
         body.set(field::FLOW_UID, flow_uid(flow));
         body.set_some(field::DIRECTION_ID, self.direction(flow));
         self.place(event, flow.vlan, flow.interface);
+        Self::tunnel(event, flow.tunnel);
     }
 
     /// 1 inbound, 2 outbound, 3 within the host.
@@ -489,6 +567,7 @@ impl Voice<'_, '_> {
         }
         body.put(field::CONN_STATE, flow.state());
         self.place(&mut event, flow.vlan, flow.interface);
+        Self::tunnel(&mut event, flow.tunnel);
         let class = if matches!(activity, OPEN | FAIL | REFUSE) { Class::Normal } else { Class::Bulk };
         self.tell(class, event);
     }

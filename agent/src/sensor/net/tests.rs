@@ -247,3 +247,67 @@ fn goose_is_told_with_its_card_and_switched_off_by_name() {
         assert!(b.seen.iter().all(|(_, e)| e.text(field::SRC_MAC) == "00:16:35:06:c9:a5" && e.text(field::OT_OBJECTS) == "LD/GB"));
     }
 }
+
+/// A DNS question for a name, as a datagram of its own.
+fn question(name: &str) -> Vec<u8> {
+    let mut out = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        out.push(label.len() as u8);
+        out.extend(label.bytes());
+    }
+    out.extend([0, 0, 1, 0, 1]);
+    out
+}
+
+/// Cuts an IPv4 frame of these tests into two fragments.
+fn in_two(frame: &[u8], at: usize) -> [Vec<u8>; 2] {
+    let (head, body) = frame.split_at(34);
+    let (first, second) = body.split_at(at);
+    let piece = |flags: u16, part: &[u8]| {
+        let mut out = [head, part].concat();
+        out[16..18].copy_from_slice(&(20 + part.len() as u16).to_be_bytes());
+        out[20..22].copy_from_slice(&flags.to_be_bytes());
+        out
+    };
+    [piece(0x2000, first), piece(at as u16 / 8, second)]
+}
+
+#[test]
+fn a_question_in_fragments_is_read_once_and_its_frames_are_counted_once() {
+    let whole = udp("10.0.0.1:5000", "10.0.0.2:53", &question("in.two.pieces.example"));
+    for turned in [false, true] {
+        let mut b = Bench::new(PipelineConfig::default());
+        let [first, second] = in_two(&whole, 24);
+        let order = if turned { [&second, &first] } else { [&first, &second] };
+        for (n, frame) in order.into_iter().enumerate() {
+            b.frame(n as i64, frame);
+        }
+        b.flush();
+        let names: Vec<_> = b.seen.iter().map(|(_, e)| e.text(field::DNS_QUERY).into_owned()).filter(|q| !q.is_empty()).collect();
+        assert_eq!(names, ["in.two.pieces.example"]);
+        let stats = b.pipeline.stats();
+        assert_eq!((stats.frames, stats.flows.packets, stats.fragments.whole, stats.fragments.lost), (2, 2, 1, 0));
+        let packets: i64 = b.seen.iter().filter_map(|(_, e)| e.get(field::PACKETS)?.as_int()).sum();
+        assert_eq!(packets, 2, "{:?}", b.seen);
+    }
+}
+
+#[test]
+fn what_a_tunnel_carries_is_a_flow_of_its_own_that_names_the_tunnel() {
+    let inner = udp("192.168.0.1:5000", "192.168.0.2:53", &question("inside.example"));
+    let vxlan = |vni: u8, inner: &[u8]| udp("10.0.0.1:4000", "10.0.0.2:4789", &[&[8, 0, 0, 0, 0, 0, vni, 0], inner].concat());
+    let mut b = Bench::new(PipelineConfig::default());
+    b.frame(0, &vxlan(7, &inner));
+    b.frame(1, &vxlan(8, &inner));
+    b.frame(2, &vxlan(9, &vxlan(10, &vxlan(11, &vxlan(12, &vxlan(13, &inner))))));
+    b.flush();
+    let told: Vec<_> = b
+        .seen
+        .iter()
+        .filter(|(_, e)| e.get(field::DNS_QUERY).is_some())
+        .map(|(_, e)| format!("{} {} {}", e.text(field::SRC_IP), e.text(field::TUNNEL_TYPE), e.text(field::TUNNEL_ID)))
+        .collect();
+    assert_eq!(told, ["192.168.0.1 vxlan 7", "192.168.0.1 vxlan 8"], "the same addresses in two tunnels are two conversations");
+    let deep: Vec<_> = b.seen.iter().filter(|(_, e)| e.text(field::ANOMALY_NAME) == "tunnel_deep").collect();
+    assert_eq!(deep.len(), 1);
+}

@@ -31,7 +31,14 @@ pub(super) fn read<'a>(frame: &Frame<'a>) -> Option<Decoded<'a>> {
         0x86dd => v6(rest)?,
         _ => return None,
     };
-    Some(Decoded { src_mac: Some([g, h, i, j, k, l]), dst_mac: Some([a, b, c, d, e, f]), vlan, body: Body::Ip(ip), anomalies })
+    Some(Decoded {
+        src_mac: Some([g, h, i, j, k, l]),
+        dst_mac: Some([a, b, c, d, e, f]),
+        vlan,
+        tunnel: None,
+        body: Body::Ip(ip),
+        anomalies,
+    })
 }
 
 fn v4(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
@@ -48,7 +55,7 @@ fn v4(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
     let dst = Ipv4Addr::new(head[16], head[17], head[18], head[19]);
     let protocol = head[9];
     let (transport, anomalies) = transport(protocol, payload, src == dst && !src.is_loopback(), false)?;
-    Some((Ip { src: src.into(), dst: dst.into(), protocol, ttl: head[8], fragment: Fragment::No, transport }, anomalies))
+    Some((Ip { src: src.into(), dst: dst.into(), protocol, ttl: head[8], fragment: Fragment::No, transport, piece: None }, anomalies))
 }
 
 fn v6(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
@@ -60,7 +67,10 @@ fn v6(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
     let address = |at: usize| -> Option<Ipv6Addr> { Some(Ipv6Addr::from(*head.get(at..)?.first_chunk::<16>()?)) };
     let (src, dst) = (address(8)?, address(24)?);
     let (transport, anomalies) = transport(head[6], rest.get(..length)?, src == dst && !src.is_loopback(), true)?;
-    Some((Ip { src: src.into(), dst: dst.into(), protocol: head[6], ttl: head[7], fragment: Fragment::No, transport }, anomalies))
+    Some((
+        Ip { src: src.into(), dst: dst.into(), protocol: head[6], ttl: head[7], fragment: Fragment::No, transport, piece: None },
+        anomalies,
+    ))
 }
 
 #[inline]

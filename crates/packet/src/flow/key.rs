@@ -6,6 +6,7 @@ use ahash::RandomState;
 
 use crate::community::icmp_ports;
 use crate::decode::{Fragment, Ip, Transport};
+use crate::tunnel::Tunnel;
 
 /// What the port numbers of a key are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,10 +26,12 @@ pub(super) struct Ends {
     pub protocol: u8,
     pub kind: Kind,
     pub one_way: bool,
+    /// `Tunnel::mark`: the same addresses in two tunnels are two hosts.
+    pub tunnel: u32,
 }
 
 impl Ends {
-    pub(super) fn of(ip: &Ip<'_>) -> Self {
+    pub(super) fn of(ip: &Ip<'_>, tunnel: Option<Tunnel>) -> Self {
         let (sp, dp, kind, one_way) = match &ip.transport {
             Transport::Tcp(t) => (t.src_port, t.dst_port, Kind::Ports, false),
             Transport::Udp(u) => (u.src_port, u.dst_port, Kind::Ports, false),
@@ -36,10 +39,10 @@ impl Ends {
                 let (s, d, one_way) = icmp_ports(i.v6, i.kind, i.code);
                 (s, d, Kind::Icmp, one_way)
             }
-            Transport::Other { ports: Some((s, d)) } => (*s, *d, Kind::Ports, false),
+            Transport::Other { ports: Some((s, d)), .. } => (*s, *d, Kind::Ports, false),
             _ => (0, 0, Kind::Bare, false),
         };
-        Self { src: (ip.src, sp), dst: (ip.dst, dp), protocol: ip.protocol, kind, one_way }
+        Self { src: (ip.src, sp), dst: (ip.dst, dp), protocol: ip.protocol, kind, one_way, tunnel: Tunnel::mark(tunnel) }
     }
 
     /// The same for both directions, keyed. One-way ICMP keeps its direction, so that it is a flow of its own each way.
@@ -50,11 +53,11 @@ impl Ends {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
                 let end = |ip: Ipv4Addr, port: u16| u64::from(ip.to_bits()) << 16 | u64::from(port);
                 let (a, b) = self.in_order(end(a, self.src.1), end(b, self.dst.1));
-                keys.hash_one((a, b ^ rest << 48))
+                keys.hash_one((a, b ^ rest << 48, self.tunnel))
             }
             (a, b) => {
                 let (a, b) = self.in_order((number(a), self.src.1), (number(b), self.dst.1));
-                keys.hash_one((a, b, rest | 1 << 16))
+                keys.hash_one((a, b, rest | 1 << 16, self.tunnel))
             }
         };
         (hash >> 32) as u32 ^ hash as u32

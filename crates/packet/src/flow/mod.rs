@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use event::Timestamp;
 
 use crate::community;
+use crate::tunnel::Tunnel;
 use key::Kind;
 use stream::Stream;
 
@@ -122,6 +123,8 @@ pub struct Flow {
     pub protocol: u8,
     /// Outer VLAN id of the first packet.
     pub vlan: Option<u16>,
+    /// The tunnel it runs in.
+    pub tunnel: Option<Tunnel>,
     /// Link addresses of the first packet, originator's first.
     pub macs: [Option<[u8; 6]>; 2],
     /// Interface the first packet was seen on.

@@ -19,8 +19,9 @@ use super::key::{Ends, Kind, service_rank};
 use super::stream::Room;
 use super::tcp::{self, Next, hand_on, say};
 use super::{EndReason, Flow, History, Observer, Report, Side, Want};
-use crate::decode::{Decoded, Ip, Transport};
+use crate::decode::{Decoded, Ip, Tcp, Transport};
 use crate::frame::Frame;
+use crate::tunnel::Tunnel;
 
 /// Limits and timeouts of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,12 +165,21 @@ impl<D: Default> FlowTable<D> {
         self.now
     }
 
-    /// Takes one decoded IP packet.
+    /// Takes one decoded IP packet. Of a fragment the frame is counted; what it carries is for `whole`.
     pub fn packet<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, observer: &mut O) {
+        self.stats.packets += 1;
+        self.take(frame, decoded, ip, true, observer);
+    }
+
+    /// Takes a packet that was put together from fragments: its content goes to its flow, its frames have been counted.
+    pub fn whole<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, observer: &mut O) {
+        self.take(frame, decoded, ip, false, observer);
+    }
+
+    fn take<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, counted: bool, observer: &mut O) {
         self.advance(frame.time, observer);
         let at = self.now;
-        self.stats.packets += 1;
-        let ends = Ends::of(ip);
+        let ends = Ends::of(ip, decoded.tunnel);
         let hash = ends.hash(&self.keys);
         let tcp = if let Transport::Tcp(tcp) = &ip.transport { Some(tcp) } else { None };
         let slots = &self.slots;
@@ -187,7 +197,7 @@ impl<D: Default> FlowTable<D> {
             }
         }
         let index = index.unwrap_or_else(|| self.begin(hash, &ends, frame, decoded, ip, observer));
-        self.touch(index, frame, &ends, ip, observer);
+        self.touch(index, frame, &ends, ip, counted, observer);
     }
 
     /// When `advance` will have something to do for an attempt that waits for its answer, or for an observer; nothing stands in line if `None`.
@@ -296,6 +306,7 @@ impl<D: Default> FlowTable<D> {
             responder,
             protocol: ends.protocol,
             vlan: decoded.vlan,
+            tunnel: decoded.tunnel,
             macs,
             interface: frame.interface,
             icmp: if let Transport::Icmp(icmp) = &ip.transport { Some((icmp.kind, icmp.code)) } else { None },
@@ -338,7 +349,7 @@ impl<D: Default> FlowTable<D> {
         index
     }
 
-    fn touch<O: Observer<D>>(&mut self, index: u32, frame: &Frame<'_>, ends: &Ends, ip: &Ip<'_>, observer: &mut O) {
+    fn touch<O: Observer<D>>(&mut self, index: u32, frame: &Frame<'_>, ends: &Ends, ip: &Ip<'_>, counted: bool, observer: &mut O) {
         let at = self.now;
         let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) else { return };
         let flow = &mut slot.flow;
@@ -350,8 +361,10 @@ impl<D: Default> FlowTable<D> {
         }
         end.interface = frame.interface;
         end.last = at;
-        end.count.packets += 1;
-        end.count.bytes += u64::from(frame.len);
+        if counted {
+            end.count.packets += 1;
+            end.count.bytes += u64::from(frame.len);
+        }
         flow.last = flow.last.max(frame.time);
         slot.touched = at;
 
@@ -359,6 +372,8 @@ impl<D: Default> FlowTable<D> {
         let mut next = Next::default();
         let list = match &ip.transport {
             Transport::Tcp(tcp) => {
+                let headless = Tcp { payload: &[], ..*tcp };
+                let tcp = if ip.piece.is_some() { &headless } else { tcp };
                 let begins = flow.half_open();
                 next = tcp::packet(flow, &mut slot.data, side, tcp, frame.time, &mut room, observer);
                 next.wake |= !begins && flow.half_open();
@@ -378,8 +393,10 @@ impl<D: Default> FlowTable<D> {
             Transport::Udp(udp) => {
                 flow.history.add(side, b'd');
                 next.wake = flow.unheard() && !flow.outcome_said;
-                flow.sides[side as usize].payload += udp.payload.len() as u64;
-                if !flow.stopped && !udp.payload.is_empty() {
+                if ip.piece.is_none() {
+                    flow.sides[side as usize].payload += udp.payload.len() as u64;
+                }
+                if !flow.stopped && !udp.payload.is_empty() && ip.piece.is_none() {
                     let want = observer.datagram(flow, &mut slot.data, side, udp.payload, frame.time);
                     flow.stopped |= want == Want::Stop;
                     next.asked |= matches!(want, Want::Wake | Want::Whole);
@@ -516,6 +533,7 @@ fn is_of(flow: &Flow, ends: &Ends) -> bool {
         && (flow.originator == ends.src && flow.responder == ends.dst
             || !ends.one_way && flow.originator == ends.dst && flow.responder == ends.src)
         && flow.one_way == ends.one_way
+        && (ends.tunnel == 0 && flow.tunnel.is_none() || Tunnel::mark(flow.tunnel) == ends.tunnel)
 }
 
 /// The side a packet comes from; a flow whose two ends are the same has only an originator.
