@@ -31,6 +31,8 @@ struct Heard {
     http: Counter,
     http_answers: Counter,
     ssh: Counter,
+    /// Packets found inside tunnels, by kind.
+    tunnels: Counter,
     frames: u64,
     other: u64,
 }
@@ -90,6 +92,11 @@ impl Heard {
     }
 
     fn flow(&mut self, event: &Event) {
+        // The truth knows the outermost packets only.
+        if event.get(field::TUNNEL_TYPE).is_some() {
+            *self.tunnels.entry(event.text(field::TUNNEL_TYPE).into_owned()).or_default() += int(event, field::PACKETS);
+            return;
+        }
         let ip = |f| event.get(f).and_then(Value::as_ip);
         let (Some(src), Some(dst)) = (ip(field::SRC_IP), ip(field::DST_IP)) else { return };
         let (sp, dp) = (int(event, field::SRC_PORT) as u16, int(event, field::DST_PORT) as u16);
@@ -339,6 +346,7 @@ fn every_capture_agrees_with_tshark_as_far_as_it_did() {
     let flow_truth = flow_truth(&flows);
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     let mut captures = 0;
+    let mut tunnels = Counter::new();
     for line in lines(&tshark) {
         let json: Json = serde_json::from_str(&line).expect("the truth is JSON");
         let file = json["file"].as_str().expect("a file name").to_owned();
@@ -353,6 +361,9 @@ fn every_capture_agrees_with_tshark_as_far_as_it_did() {
                 continue;
             }
         };
+        for (kind, n) in &heard.tunnels {
+            *tunnels.entry(kind.clone()).or_default() += n;
+        }
         let why = reason(&file, &json, &heard);
         let frames = rows.entry("frames").or_default();
         let truth = json["packets"].as_i64().unwrap_or(0);
@@ -422,7 +433,7 @@ fn every_capture_agrees_with_tshark_as_far_as_it_did() {
             compare("http answers", web_answers(&json), &heard.http_answers);
         }
     }
-    println!("{captures} captures");
+    println!("{captures} captures; packets inside tunnels: {tunnels:?}");
     print(&rows);
     for (name, floor, own_floor) in FLOORS {
         let (share, own) = rows.get(name).map_or((0.0, 0.0), |r| (r.share(), r.own_share()));
