@@ -62,10 +62,12 @@ impl Ask {
         let usual = if zeek { net::zeek::config() } else { PipelineConfig::default() };
         let mut config = PipelineConfig { records_per_second: u32::MAX, ..usual };
         config.flows.flows_max = self.flows_max as usize;
+        // Nobody reads them.
+        config.records = self.output != Form::None;
         if self.flows_only {
             config.protocols = Enabled::NONE;
             config.flows.stream_bytes = 0;
-            (config.arp, config.link) = (false, false);
+            (config.arp, config.link, config.facts) = (false, false, None);
         }
         config
     }

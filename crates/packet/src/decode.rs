@@ -558,6 +558,22 @@ mod tests {
         }
     }
 
+    /// What a host captures of its own sending: one frame of 60 KB and more, no length in the header, a checksum that is not made yet.
+    #[test]
+    fn frames_of_offload_engines_are_read_whole() {
+        let payload = vec![7; 70_000];
+        let mut v4 = eth_tcp("10.0.0.1:1000", "10.0.0.2:80", 7, 0, 0x18, b"");
+        v4.extend_from_slice(&payload);
+        v4[16..18].fill(0);
+        let mut v6 = [&[0; 12][..], &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 6, 64], &[1; 32]].concat();
+        v6.extend_from_slice(&v4[34..]);
+        for bytes in [v4, v6] {
+            let d = decode(&frame(&bytes));
+            let Body::Ip(Ip { transport: Transport::Tcp(tcp), .. }) = d.body else { panic!("{:?}", d.anomalies) };
+            assert_eq!((tcp.payload.len(), tcp.cut, d.anomalies), (70_000, false, Anomalies::NONE));
+        }
+    }
+
     #[test]
     fn tcp_under_two_vlan_tags() {
         let mut bytes = eth_tcp("10.0.0.1:1000", "10.0.0.2:80", 7, 0, 2, b"hi");

@@ -29,6 +29,8 @@ pub struct PipelineConfig {
     pub arp: bool,
     /// GOOSE, sampled values and PROFINET DCP.
     pub link: bool,
+    /// False: flow records are counted and not made, for those who want to know only that a file can be read.
+    pub records: bool,
     /// Flow records told in one second of packet time.
     pub records_per_second: u32,
     /// Addresses of the watched host, to tell inbound from outbound; empty where there is no such host (a tap, a file).
@@ -46,6 +48,7 @@ impl Default for PipelineConfig {
             protocols: Enabled::ALL,
             arp: true,
             link: true,
+            records: true,
             records_per_second: 2000,
             local: Vec::new(),
             facts: Some(0),
@@ -141,6 +144,7 @@ impl Pipeline {
                 interfaces: Vec::new(),
                 anomalies: Limiter::default(),
                 records: Budget { max: config.records_per_second, ..Budget::default() },
+                silent: !config.records,
                 now: Timestamp::MIN,
                 events: 0,
             },
@@ -308,6 +312,7 @@ struct Ear {
     interfaces: Vec<Box<str>>,
     anomalies: Limiter,
     records: Budget,
+    silent: bool,
     /// Time of the table, as of the frame before.
     now: Timestamp,
     events: u64,
@@ -506,6 +511,10 @@ impl Voice<'_, '_> {
         let now = self.ear.now;
         self.sampled(now);
         if !self.ear.records.take(now) {
+            return;
+        }
+        if self.ear.silent {
+            self.ear.events += 1;
             return;
         }
         let mut event = Event::new(at, Kind::NetworkActivity, activity, LogSource::new("", "network_connection", "flow"));

@@ -50,7 +50,8 @@ fn v4(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
     if head[0] >> 4 != 4 || header < 20 || fragment != 0 {
         return None;
     }
-    let payload = bytes.get(header..total)?;
+    // Offload engines hand over frames too long for the field, and write nothing into it.
+    let payload = bytes.get(header..if total == 0 { bytes.len() } else { total })?;
     let src = Ipv4Addr::new(head[12], head[13], head[14], head[15]);
     let dst = Ipv4Addr::new(head[16], head[17], head[18], head[19]);
     let protocol = head[9];
@@ -61,9 +62,10 @@ fn v4(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
 fn v6(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
     let (head, rest) = bytes.split_first_chunk::<40>()?;
     let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
-    if head[0] >> 4 != 6 || length == 0 {
+    if head[0] >> 4 != 6 || length == 0 && rest.len() <= usize::from(u16::MAX) {
         return None;
     }
+    let length = if length == 0 { rest.len() } else { length };
     let address = |at: usize| -> Option<Ipv6Addr> { Some(Ipv6Addr::from(*head.get(at..)?.first_chunk::<16>()?)) };
     let (src, dst) = (address(8)?, address(24)?);
     let (transport, anomalies) = transport(head[6], rest.get(..length)?, src == dst && !src.is_loopback(), true)?;
