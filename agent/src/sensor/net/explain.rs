@@ -116,7 +116,7 @@ fn ports(ip: &Ip<'_>) -> Option<(u16, u16)> {
     match &ip.transport {
         Transport::Tcp(tcp) => Some((tcp.src_port, tcp.dst_port)),
         Transport::Udp(udp) => Some((udp.src_port, udp.dst_port)),
-        Transport::Other { ports } => *ports,
+        Transport::Other { ports, .. } => *ports,
         Transport::Icmp(_) => None,
     }
 }
