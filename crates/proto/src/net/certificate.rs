@@ -103,3 +103,6 @@ fn name(name: &GeneralName<'_>) -> Option<Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,9 +89,9 @@ impl Handshake {
         self.client.is_none() && self.server.is_none()
     }
 
-    /// Takes one handshake message; false if it is a hello that cannot be read.
-    pub(super) fn message(&mut self, kind: u8, body: &[u8], over: Over) -> bool {
-        match kind {
+    /// Takes one handshake message; says what of it cannot be read.
+    pub(super) fn message(&mut self, kind: u8, body: &[u8], over: Over) -> Result<(), &'static str> {
+        let whole = match kind {
             1 if self.earlier.len() < EARLIER_MAX => {
                 let read = client_hello(body, over);
                 let whole = read.is_some();
@@ -109,10 +109,12 @@ impl Handshake {
             },
             11 if self.certificate.is_none() => {
                 self.certificate = Certificate::first_of(body);
-                true
+                // A list without any is allowed.
+                return if self.certificate.is_some() || be24(body, 0) == Some(0) { Ok(()) } else { Err("a certificate cannot be read") };
             }
             _ => true,
-        }
+        };
+        if whole { Ok(()) } else { Err("a hello cannot be read") }
     }
 
     /// Tells what is known: hellos that had to be said again each as an event, then the handshake.

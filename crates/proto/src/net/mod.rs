@@ -363,15 +363,23 @@ pub fn anomaly_event(name: &'static str, detail: &str, source: &'static str, tim
         .with(field::ANOMALY_SOURCE, source)
 }
 
-/// A bounded buffer that a parser collects an unfinished message in.
+/// Room an empty buffer may keep for what comes next: there are two in each of very many flows.
+const KEPT_BYTES_MAX: usize = 2048;
+
+/// A bounded buffer that a parser collects an unfinished message in. What is done with is left in place until new bytes come, so
+/// that many small messages in one piece cost no more than their bytes.
 #[derive(Default)]
 pub(crate) struct Held {
     bytes: Vec<u8>,
+    /// So many are done with.
+    done: usize,
 }
 
 impl Held {
     /// Adds bytes; false if that would pass `max`, and then everything is dropped.
     pub(crate) fn add(&mut self, bytes: &[u8], max: usize) -> bool {
+        self.bytes.drain(..self.done);
+        self.done = 0;
         if self.bytes.len() + bytes.len() > max {
             self.bytes = Vec::new();
             return false;
@@ -380,20 +388,23 @@ impl Held {
         true
     }
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.done..).unwrap_or_default()
     }
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.split_off(self.done)
     }
     pub(crate) fn eat(&mut self, n: usize) {
-        if n >= self.bytes.len() {
+        self.done = self.done.saturating_add(n).min(self.bytes.len());
+        if self.done == self.bytes.len() {
+            self.done = 0;
             self.bytes.clear();
-        } else {
-            self.bytes.drain(..n);
+            if self.bytes.capacity() > KEPT_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
         }
     }
     pub(crate) fn clear(&mut self) {
-        self.bytes = Vec::new();
+        *self = Self::default();
     }
 }
 
@@ -403,4 +414,31 @@ pub(crate) fn be16(b: &[u8], at: usize) -> Option<u16> {
 
 pub(crate) fn be24(b: &[u8], at: usize) -> Option<usize> {
     b.get(at..at + 3).map(|b| usize::from(b[0]) << 16 | usize::from(b[1]) << 8 | usize::from(b[2]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Held;
+
+    #[test]
+    fn what_is_eaten_is_gone_and_the_bound_is_of_what_is_left() {
+        let mut held = Held::default();
+        assert!(held.add(b"abcdef", 6));
+        held.eat(4);
+        assert_eq!(held.bytes(), b"ef");
+        assert!(held.add(b"ghij", 6) && !held.add(b"k", 6) && held.bytes().is_empty());
+        assert!(held.add(b"xyz", 6));
+        held.eat(1);
+        assert_eq!(held.into_bytes(), b"yz");
+    }
+
+    #[test]
+    fn a_piece_of_many_small_messages_costs_its_bytes() {
+        let mut held = Held::default();
+        let many = vec![0; 1 << 20];
+        assert!(held.add(&many, many.len()));
+        // Moving what is left after each would be half a terabyte.
+        let count = std::iter::from_fn(|| (!held.bytes().is_empty()).then(|| held.eat(1))).count();
+        assert_eq!(count, many.len());
+    }
 }

@@ -401,8 +401,8 @@ impl Quic {
         }
         let Some(crypto) = self.crypto.get_mut(role) else { return };
         while let Some((kind, body, len)) = first_message(crypto.front()) {
-            if !self.read.message(kind, body, Over::Quic) {
-                out.anomaly("quic_malformed", "a hello cannot be read", time);
+            if let Err(why) = self.read.message(kind, body, Over::Quic) {
+                out.anomaly("quic_malformed", why, time);
             }
             crypto.done += len;
         }

@@ -25,6 +25,8 @@ const ANSWER_WAIT_NS: i64 = 2 * SECOND_NS;
 const CHANGE_CIPHER: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
+/// Type of the handshake message.
+const CERTIFICATE: u8 = 11;
 const APPLICATION: u8 = 23;
 fn probe(carrier: Carrier, _: Side, b: &[u8]) -> Probe {
     if carrier == Carrier::Udp {
@@ -149,8 +151,11 @@ impl Tls {
                 2 => self.client = self.client.or(Some(side.other())),
                 _ => {}
             }
-            if !self.read.message(kind, body, Over::Tcp) {
-                out.anomaly("tls_malformed", "a hello cannot be read", time);
+            // A client's own certificate is not the server's.
+            if (kind, self.client) != (CERTIFICATE, Some(side))
+                && let Err(why) = self.read.message(kind, body, Over::Tcp)
+            {
+                out.anomaly("tls_malformed", why, time);
             }
             held.eat(len);
         }

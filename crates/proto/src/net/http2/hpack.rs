@@ -276,4 +276,17 @@ mod tests {
             assert!(Hpack::default().read(bad).is_none(), "{bad:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_blocks_are_survived_within_bounds(blocks in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..200), 1..20)) {
+            let mut hpack = Hpack::default();
+            for block in blocks {
+                hpack.read(&block);
+                proptest::prop_assert!(hpack.bytes <= TABLE_BYTES_MAX);
+                let sum: usize = hpack.table.iter().map(|(n, v)| n.len() + v.len() + 32).sum();
+                proptest::prop_assert_eq!(sum, hpack.bytes);
+            }
+        }
+    }
 }

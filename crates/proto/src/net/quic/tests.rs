@@ -115,3 +115,27 @@ fn cousins_and_noise_are_left_alone() {
     assert_eq!(probe(Carrier::Tcp, C, &initial(1, "client in", &ID, &ID, 0, &[])), Probe::No);
     assert_eq!(probe(Carrier::Udp, C, &initial(1, "client in", &ID, &ID, 0, &[])), Probe::Yes);
 }
+
+proptest::proptest! {
+    /// What lies behind the encryption, where a fuzzer does not get by itself.
+    #[test]
+    fn any_frames_are_survived(role in 0usize..2, google: bool, head in proptest::collection::vec(0u8..9, 0..40), bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        let mut quic = Quic::default();
+        let mut seen = super::super::testing::Seen::default();
+        quic.frames(&[head, bytes].concat(), role, google, Timestamp::ZERO, &mut seen);
+        quic.end(Timestamp::ZERO, &mut seen);
+    }
+
+    #[test]
+    fn pieces_in_any_order_make_the_same_whole(cuts in proptest::collection::vec((0usize..600, 1usize..80), 1..50)) {
+        let whole: Vec<u8> = (0..700u32).map(|n| (n * 7 % 251) as u8).collect();
+        let (mut crypto, mut there) = (Crypto::default(), [false; 700]);
+        for (at, len) in cuts {
+            proptest::prop_assert!(crypto.add(at as u64, &whole[at..at + len]));
+            there[at..at + len].fill(true);
+        }
+        let end = there.iter().position(|t| !t).unwrap_or(700);
+        proptest::prop_assert_eq!(crypto.front(), &whole[..end]);
+        proptest::prop_assert!(crypto.there.windows(2).all(|w| w[0].end < w[1].start));
+    }
+}
