@@ -2,8 +2,8 @@
 //!
 //! The reader is our own: it walks names and records in place, gives what stands before a defect, never follows more
 //! than `JUMPS_MAX` compression pointers, and allocates nothing by a count that the message states about itself.
-//! A query event carries the shape of the name (length, longest label, entropy); a response carries it only if its
-//! query was not seen, so that a rule about names does not count twice.
+//! A query event carries the shape of the name (length, longest label, entropy); a response repeats the question and says how long it
+//! took, and carries the shape only if its query was not seen, so that a rule about names does not count twice.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -21,7 +21,8 @@ pub static DNS: Protocol = Protocol {
 };
 
 /// Fields of its events.
-pub(super) const FIELDS: [event::Field; 13] = [
+pub(super) const FIELDS: [event::Field; 14] = [
+    field::DURATION_MS,
     field::STATUS_ID,
     field::DNS_QUERY,
     field::DNS_TYPE,
@@ -120,13 +121,14 @@ pub(super) struct Dns {
     held: [Held; 2],
     /// Bytes were missed.
     lost: [bool; 2],
-    asked: [u16; ASKED_MAX],
+    /// Id and time of what was asked last.
+    asked: [(u16, Timestamp); ASKED_MAX],
     asked_len: usize,
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { carrier: Carrier::Udp, held: Default::default(), lost: [false; 2], asked: [0; ASKED_MAX], asked_len: 0 }
+        Self { carrier: Carrier::Udp, held: Default::default(), lost: [false; 2], asked: [(0, Timestamp::ZERO); ASKED_MAX], asked_len: 0 }
     }
 }
 
@@ -252,7 +254,7 @@ impl Dns {
             } else if n == 0 {
                 let mut event = new_event(time, 2, id);
                 question(&mut event, &name, kind, class);
-                if !self.was_asked(id) {
+                if self.was_asked(id).is_none() {
                     shape(&mut event, &name);
                 }
                 first = Some(event);
@@ -264,26 +266,29 @@ impl Dns {
             event.body.set(field::DNS_RCODE_ID, rcode);
             event.body.set(field::DNS_RCODE, rcode_name(rcode));
             event.body.set(field::STATUS_ID, if rcode == 0 { 1u8 } else { 2 });
+            event.body.set_some(field::DURATION_MS, self.was_asked(id).map(|asked| time.since(asked).max(0) / 1_000_000));
             if !defect {
                 defect = answer_section(b, at, answers, &mut event);
             }
             out.event(Class::Normal, event);
         } else {
-            self.remember(id);
+            self.remember(id, time);
         }
         if defect {
             out.anomaly("dns_malformed", "a name or record cannot be read", time);
         }
     }
 
-    fn remember(&mut self, id: u16) {
+    fn remember(&mut self, id: u16, time: Timestamp) {
         let at = self.asked_len % ASKED_MAX;
-        self.asked[at] = id;
+        self.asked[at] = (id, time);
         self.asked_len += 1;
     }
 
-    fn was_asked(&self, id: u16) -> bool {
-        self.asked[..self.asked_len.min(ASKED_MAX)].contains(&id)
+    /// When the question with this id was asked last.
+    fn was_asked(&self, id: u16) -> Option<Timestamp> {
+        let known = self.asked.get(..self.asked_len.min(ASKED_MAX)).unwrap_or_default();
+        known.iter().filter(|(asked, _)| *asked == id).map(|(_, time)| *time).max()
     }
 }
 

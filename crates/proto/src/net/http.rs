@@ -19,6 +19,7 @@ pub static HTTP: Protocol = Protocol {
     about: "requests with host, target, agent and the status of the answer",
     fields: &[
         field::STATUS_ID,
+        field::DURATION_MS,
         field::HTTP_METHOD,
         field::HTTP_HOST,
         field::HTTP_PATH,
@@ -405,6 +406,7 @@ impl Http {
             _ => Body::UntilClose,
         };
         // An answer whose request was told already (it waited too long) or never seen is told by itself.
+        let took = request.as_ref().map(|r| time.since(r.since).max(0) / 1_000_000);
         let mut event = match request {
             Some(r) if !r.told => r.event,
             Some(r) => {
@@ -419,6 +421,7 @@ impl Http {
         event.body.set(field::STATUS_ID, if status < 400 { 1u8 } else { 2 });
         event.body.set_some(field::HTTP_LENGTH, length);
         event.body.set_some(field::HTTP_CONTENT_TYPE, kind);
+        event.body.set_some(field::DURATION_MS, took);
         out.event(Class::Normal, event);
         self.over |= tunnel;
         Step::Ate(size)

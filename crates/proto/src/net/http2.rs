@@ -327,6 +327,7 @@ impl Http2 {
         body.set(field::STATUS_ID, if status < 400 { 1u8 } else { 2 });
         body.set_some(field::HTTP_LENGTH, find(b"content-length").and_then(number));
         body.set_some(field::HTTP_CONTENT_TYPE, kind.map(Value::lossy));
+        body.set(field::DURATION_MS, time.since(stream.since).max(0) / 1_000_000);
         stream.told = true;
         out.asked(client, Class::Normal, stream.event.clone());
         if kind == Some(DNS_TYPE) {

@@ -31,7 +31,7 @@ fn a_question_and_its_answer() {
     .unwrap();
     assert_eq!(talk(Carrier::Udp, 0, &[(Side::Originator, &q), (Side::Responder, &a)]), [
         "dns/1 query.packet_uid=4660 query.hostname=www.example.co.uk query.type=A query.class=IN query.domain=example.co.uk query.length=17 query.label_length_max=7 query.entropy=0",
-        "dns/2 query.packet_uid=4660 query.hostname=www.example.co.uk query.type=A query.class=IN query.domain=example.co.uk rcode_id=0 rcode=NoError status_id=1 answers.rdata=edge.example.net, 10.0.0.1 answers.length=22",
+        "dns/2 query.packet_uid=4660 query.hostname=www.example.co.uk query.type=A query.class=IN query.domain=example.co.uk rcode_id=0 rcode=NoError status_id=1 duration=0 answers.rdata=edge.example.net, 10.0.0.1 answers.length=22",
     ].map(|s| s.replace("answers.length=22", &format!("answers.length={}", 4 + a_len(&a)))));
 }
 

@@ -13,9 +13,9 @@ fn requests_in_a_row_with_bodies_however_they_are_cut() {
         assert_eq!(
             said,
             [
-                "http/6 http_request.http_method=POST http_request.url.url_string=/login?a=1 http_request.url.path=/login http_request.url.query_string=a=1 http_request.version=1.1 http_request.url.hostname=intra.example http_request.user_agent=curl/8 http_request.length=5 http_response.code=302 status_id=1",
-                "http/3 http_request.http_method=GET http_request.url.url_string=/index.html http_request.url.path=/index.html http_request.version=1.1 http_request.url.hostname=intra.example http_request.referrer=http://x/ http_response.code=200 status_id=1 http_response.length=3 http_response.content_type=text/html",
-                "http/4 http_request.http_method=HEAD http_request.url.url_string=/ http_request.url.path=/ http_request.version=1.0 http_response.code=404 status_id=2 http_response.length=100",
+                "http/6 http_request.http_method=POST http_request.url.url_string=/login?a=1 http_request.url.path=/login http_request.url.query_string=a=1 http_request.version=1.1 http_request.url.hostname=intra.example http_request.user_agent=curl/8 http_request.length=5 http_response.code=302 status_id=1 duration=0",
+                "http/3 http_request.http_method=GET http_request.url.url_string=/index.html http_request.url.path=/index.html http_request.version=1.1 http_request.url.hostname=intra.example http_request.referrer=http://x/ http_response.code=200 status_id=1 http_response.length=3 http_response.content_type=text/html duration=0",
+                "http/4 http_request.http_method=HEAD http_request.url.url_string=/ http_request.url.path=/ http_request.version=1.0 http_response.code=404 status_id=2 http_response.length=100 duration=0",
             ],
             "{step}"
         );

@@ -33,10 +33,10 @@ fn requests_are_joined_with_their_answers_however_they_are_cut() {
             said,
             [
                 format!(
-                    "http/3 http_request.http_method=GET http_request.url.url_string=/ http_request.url.path=/ {common} http_response.code=404 status_id=2"
+                    "http/3 http_request.http_method=GET http_request.url.url_string=/ http_request.url.path=/ {common} http_response.code=404 status_id=2 duration=0"
                 ),
                 format!(
-                    "http/3 http_request.http_method=GET http_request.url.url_string=/?q http_request.url.path=/ http_request.url.query_string=q {common} http_response.code=200 status_id=1 http_response.length=3"
+                    "http/3 http_request.http_method=GET http_request.url.url_string=/?q http_request.url.path=/ http_request.url.query_string=q {common} http_response.code=200 status_id=1 http_response.length=3 duration=0"
                 ),
             ],
             "{step}"
