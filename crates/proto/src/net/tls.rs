@@ -41,12 +41,25 @@ fn probe(carrier: Carrier, _: Side, b: &[u8]) -> Probe {
         |b: u8| matches!(b, 1 | 2),
     ];
     if !b.iter().zip(fits).all(|(b, fit)| fit(*b)) {
-        Probe::No
+        if joined_later(b) { Probe::Yes } else { Probe::No }
     } else if b.len() < fits.len() {
         Probe::Maybe
     } else {
         Probe::Yes
     }
+}
+
+/// A connection that was there already: records of any kind that fill the piece to its last byte. Nothing of it can be read, but it
+/// has a name.
+fn joined_later(mut b: &[u8]) -> bool {
+    while let ([CHANGE_CIPHER..=APPLICATION, 3, 0..=4, ..], Some(len)) = (b, be16(b, 3).map(usize::from)) {
+        match b.get(5 + len..) {
+            Some([]) => return len > 0,
+            Some(rest) if (1..=RECORD_BYTES_MAX).contains(&len) => b = rest,
+            _ => return false,
+        }
+    }
+    false
 }
 
 #[derive(Default)]
@@ -241,6 +254,17 @@ pub(super) mod tests {
         );
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].ends_with("status_id=2 status_detail=client_hello_repeated") && said[1].ends_with("version=TLS 1.3 status_id=1"));
+    }
+
+    #[test]
+    fn a_connection_that_was_there_already_has_a_name() {
+        let mut session = super::super::Session::default();
+        let (mut seen, mut bytes) = (Seen::default(), [record(APPLICATION, &[7; 300]), record(ALERT, &[8; 26])].concat());
+        session.feed(Carrier::Tcp, super::super::Enabled::ALL, piece(Side::Responder, &bytes, 0), &mut seen);
+        assert_eq!((session.protocol(), seen.0.len()), (Some("tls"), 0));
+        bytes.push(0);
+        assert_eq!(probe(Carrier::Tcp, Side::Responder, &bytes), Probe::No);
+        assert_eq!(probe(Carrier::Tcp, Side::Responder, &[APPLICATION, 3, 3, 0, 0]), Probe::No);
     }
 
     #[test]
