@@ -6,6 +6,7 @@ mod baseline;
 mod explained;
 mod fingerprint;
 mod live;
+mod login;
 mod modbus;
 mod mutation;
 mod ot;

@@ -143,7 +143,8 @@ fn message(bytes: &[u8], time: Timestamp) -> Option<(Event, [u32; 4])> {
     event.activity = if (1..=8).contains(&kind) { kind } else { 99 };
     let body = &mut event.body;
     body.set(field::COMMAND, command);
-    body.set_some(field::DHCP_ADDRESS, address(bytes.get(16..20)?).or_else(|| bytes.get(12..16).and_then(address)));
+    // Given by the server, or had by the client that asks.
+    body.set_some(field::DHCP_ADDRESS, address(bytes.get(if asks { 12..16 } else { 16..20 })?));
     let mac = bytes.get(28..34)?;
     if bytes.get(1..3) == Some(&[1, 6]) {
         body.set(field::DHCP_MAC, Value::mac(<[u8; 6]>::try_from(mac).ok()?));

@@ -89,6 +89,8 @@ struct Ldap {
     talk: ntlm::Talk,
     /// Number of the log-in that waits for its answer.
     binding: Option<i64>,
+    /// The next log-in is a part of the one before.
+    goes_on: bool,
     client: Option<Side>,
     /// SASL has taken over: what is no message is sealed.
     sealed: bool,
@@ -162,6 +164,9 @@ impl Ldap {
                 ber.int();
                 let name = wording::text(ber.take(4)?);
                 let (choice, secret) = ber.next()?;
+                if !std::mem::take(&mut self.goes_on) {
+                    self.talk = ntlm::Talk::default();
+                }
                 let login = &mut self.talk.login;
                 if !name.is_empty() {
                     login.user = Some(name);
@@ -188,9 +193,10 @@ impl Ldap {
                             self.talk.login.scheme = Some("Kerberos");
                         }
                     }
-                    // Microsoft's older way (MS-ADTS, Sicily).
+                    // Microsoft's older way (MS-ADTS, Sicily): looked for, negotiated, proved.
                     _ => {
                         self.talk.take(secret);
+                        self.goes_on = choice != 0x8b;
                     }
                 }
                 self.binding = Some(number);
@@ -250,7 +256,8 @@ impl Ldap {
         let text = ber.take(4).unwrap_or_default();
         if tag == 0x61 {
             self.talk.take(ber.0);
-            if code == 14 {
+            self.goes_on = code == 14 || self.goes_on && code == 0;
+            if self.goes_on {
                 return Some(());
             }
             self.binding = None;

@@ -92,6 +92,10 @@ struct Pending {
 
 #[derive(Default)]
 struct Snmp {
+    /// Messages read, up to few.
+    met: u64,
+    /// A datagram of another protocol, and whose it is.
+    stray: [Vec<u8>; 2],
     pending: VecDeque<Pending>,
     teller: Teller,
 }
@@ -99,7 +103,15 @@ struct Snmp {
 impl Parser for Snmp {
     fn feed(&mut self, piece: Piece<'_>, out: &mut dyn Emit) -> Want {
         match read(piece.bytes) {
-            Some(message) => self.message(message, piece, out),
+            Some(message) => {
+                self.met += 1;
+                self.message(message, piece, out);
+            }
+            // One message alone may have been sent to another service by mistake.
+            None if self.met < 2 => {
+                self.stray[piece.side as usize] = piece.bytes.to_vec();
+                return Want::Stop;
+            }
             None => out.anomaly("snmp_malformed", "no message of SNMP", piece.time),
         }
         if self.pending.is_empty() { Want::Whole } else { Want::Wake }
@@ -110,6 +122,11 @@ impl Parser for Snmp {
             self.unanswered(out);
         }
         if self.pending.is_empty() { Want::More } else { Want::Wake }
+    }
+
+    fn handover(&mut self) -> Option<[Vec<u8>; 2]> {
+        let stray = std::mem::take(&mut self.stray);
+        stray.iter().any(|s| !s.is_empty()).then_some(stray)
     }
 
     fn end(&mut self, _: Timestamp, out: &mut dyn Emit) {
