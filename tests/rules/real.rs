@@ -23,6 +23,14 @@ const ATTACKS: &[(&str, &[&str])] = &[
     ("attack-flood/packetcaptures__pkt.TCP.synflood.spoofed.pcap", &["syn_flood"]),
     ("attack-dnstunnel/ndpi__bad-dns-traffic.pcap", &["dns_tunnel"]),
     ("attack-dnstunnel/ndpi__dns_exfiltration.pcap", &["dns_tunnel_resolver"]),
+    ("attack-bruteforce/pcapattack__CA_kerbrute_passwordspray_kerberos_AS-REQ.pcapng", &["wire_login_spraying"]),
+    ("attack-exploit/malcolm__PrintNightmare.pcap", &["printer_driver_added_remotely"]),
+    ("attack-exploit/malcolm__eternalblue-success-unpatched-win7.pcap", &["smb1_exploit_shape"]),
+    ("attack-exploit/malcolm__eternalromance-success-2008r2.pcap", &["smb1_exploit_shape"]),
+    ("attack-exploit/pcapattack__LM_psexec_smb_dcerpc_epm_svcctl.pcapng", &["service_made_remotely"]),
+    ("attack-exploit/pcapattack__DCShadow_add_primarygroupid_512_to_std_account.pcapng", &["domain_controller_added"]),
+    ("attack-exploit/pcapattack__CA_masterkey_rpc_protectedstorage.pcapng", &["domain_secrets_read"]),
+    ("attack-exploit/pcapattack__zerologon_mimikatz_ntlm_privacy_scan_and_exploit_encrypted.pcapng", &["zerologon"]),
 ];
 
 /// Captures with single failed logons, backscatter and leaks: their own source says nobody must be woken.
