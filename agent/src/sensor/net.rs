@@ -4,6 +4,7 @@
 //! is counted on the first. Interfaces that come and go are followed when `interfaces = "auto"`. What may not be opened is
 //! stated as blind with the way out; what the kernel dropped is declared lost to the packet.
 
+pub mod evidence;
 pub mod explain;
 mod facts;
 pub mod pipeline;
@@ -21,6 +22,7 @@ use event::{Class, Event, Field, SECOND_NS, Timestamp, field};
 use proto::net::{Enabled, PROTOCOLS};
 use serde::Deserialize;
 
+use self::evidence::{Evidence, When};
 pub use self::pipeline::{Pipeline, PipelineConfig, PipelineStats, Sink};
 pub use self::replay::{ReplayStats, is_capture, replay, replay_watched, replay_with};
 use super::{Coverage, CoverageState, HostFacts, Output, Sensor, SensorError, SensorKind};
@@ -41,6 +43,8 @@ pub struct Config {
     pub active: settings::Duration,
     pub records_per_second: u32,
     pub facts: bool,
+    pub evidence: Vec<String>,
+    pub evidence_per_hour: u32,
     pub protocols: Vec<String>,
 }
 
@@ -68,6 +72,8 @@ impl Default for Config {
             active: seconds(300),
             records_per_second: 2000,
             facts: true,
+            evidence: Vec::new(),
+            evidence_per_hour: 60,
             protocols: vec![ALL.to_owned()],
         }
     }
@@ -96,6 +102,10 @@ active = "5 m"
 records_per_second = 2000
 # Facts over time: fan-out, packet rates, regularity, DNS by domain, address claims, new devices and pairs, volumes, poll intervals.
 facts = true
+# Packets around an event, sent along as evidence: a log source and, if wanted, a field with its value: ["ot ot.is_write=true", "anomaly"]. Nobody
+# but this file can ask for them. Eight packets before and after, 256 bytes of each, twice a flow, so often an hour.
+evidence = []
+evidence_per_hour = 60
 # Protocols that are read, found by content on any port: "all", or some by name ("vedette-agent print protocols" lists them; "link" is
 # GOOSE, sampled values and PROFINET DCP, straight on Ethernet).
 protocols = ["all"]
@@ -148,6 +158,7 @@ impl NetKind {
             let known: Vec<&str> = [ALL].into_iter().chain(protocols().map(|(name, _)| name)).collect();
             problems.push(format!("key 'protocols': value \"{name}\": one of {}", known.join(", ")));
         }
+        problems.extend(config.evidence.iter().filter_map(|line| line.parse::<When>().err()).map(|e| format!("key 'evidence': {e}")));
         if problems.is_empty() { Ok(config) } else { Err(problems.join("\n")) }
     }
 }
@@ -215,6 +226,7 @@ impl SensorKind for NetKind {
                 .chain(proto::net::arp::FIELDS)
                 .chain(proto::net::link::FIELDS)
                 .chain(facts::FIELDS)
+                .chain(evidence::FIELDS)
                 .copied()
                 .collect();
             all.push(field::STATUS_ID);
@@ -250,6 +262,7 @@ struct NetSensor {
     hostname: String,
     uplink: Option<SocketAddr>,
     pipeline: Pipeline,
+    evidence: Option<Evidence>,
     ports: Vec<Port>,
     /// (interface, why it is not watched).
     blind: Vec<(String, String)>,
@@ -262,6 +275,7 @@ impl NetSensor {
     fn open(config: Config, host: &HostFacts) -> Result<Self, SensorError> {
         let mut sensor = Self {
             pipeline: Pipeline::new(config.pipeline()),
+            evidence: Evidence::new(config.evidence.iter().filter_map(|line| line.parse().ok()).collect(), config.evidence_per_hour),
             hostname: host.hostname.clone(),
             uplink: host.own_uplink,
             ports: Vec::new(),
@@ -328,7 +342,7 @@ impl NetSensor {
                     Ok(Some(mut frame)) => {
                         any = true;
                         frame.interface = port.number;
-                        self.pipeline.frame(&frame, &mut |class, event| out.event(class, of_host(event, hostname)));
+                        take(&mut self.pipeline, self.evidence.as_mut(), &frame, hostname, out);
                     }
                     Ok(None) => break,
                     Err(e) => {
@@ -355,6 +369,19 @@ impl NetSensor {
             }
         }
     }
+}
+
+/// One frame through the pipeline; where it is asked for, with the packets around what it told.
+fn take(pipeline: &mut Pipeline, evidence: Option<&mut Evidence>, frame: &packet::Frame<'_>, hostname: &str, out: &mut dyn Output) {
+    let Some(evidence) = evidence else {
+        return pipeline.frame(frame, &mut |class, event| out.event(class, of_host(event, hostname)));
+    };
+    evidence.frame(frame);
+    pipeline.frame(frame, &mut |class, event| {
+        evidence.event(&event);
+        out.event(class, of_host(event, hostname));
+    });
+    evidence.take(frame.time).for_each(|event| out.event(Class::Normal, of_host(event, hostname)));
 }
 
 fn of_host(mut event: Event, hostname: &str) -> Event {
@@ -391,6 +418,10 @@ impl Sensor for NetSensor {
                 told = true;
                 out.event(class, of_host(event, hostname));
             });
+            for event in self.evidence.iter_mut().flat_map(|e| e.take(now.minus_ns(SLACK_NS))) {
+                told = true;
+                out.event(Class::Normal, of_host(event, hostname));
+            }
             if told {
                 // Handed on before the wait, not after it.
                 return Ok(());
@@ -431,5 +462,8 @@ impl Sensor for NetSensor {
         self.declare_drops(out);
         let hostname = self.hostname.as_str();
         self.pipeline.flush(&mut |class, event| out.event(class, of_host(event, hostname)));
+        for event in self.evidence.iter_mut().flat_map(Evidence::end) {
+            out.event(Class::Normal, of_host(event, hostname));
+        }
     }
 }

@@ -423,6 +423,10 @@ fields! {
     792 BASELINE_ENTRY "baseline.entry" Text Vedette "the deviation, as `vedette baseline show` names it";
     793 BASELINE_USUAL "baseline.usual" List Vedette "what is usual instead: masters, functions or addresses, the first few";
     794 BASELINE_EVENT "baseline.event" Text Vedette "id of the event that deviates";
+    // Packets sent along as evidence, of the network sensor.
+    800 EVIDENCE_FOR "evidence.for" Text Vedette "line of the agent's configuration that asked for the packets, and the log source of the event they are about";
+    801 EVIDENCE_PCAP "evidence.pcap" Text Vedette "packets around the event, as a pcap file in base64";
+    802 EVIDENCE_HELD "evidence.held" Int Vedette "events since the last evidence that fitted and were past a limit";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.
