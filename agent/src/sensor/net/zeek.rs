@@ -124,7 +124,8 @@ impl Zeek {
             (Some("dns"), _) => out("dns", dns(event)),
             (Some("http"), _) => self.http(event, out),
             (Some("tls"), _) => out("ssl", ssl(event)),
-            (_, Some("ssh")) => out("ssh", ssh(event)),
+            // What is judged of a log-in later is no line of its own.
+            (_, Some("ssh")) if event.get(field::SERVICE_NAME).is_none() => out("ssh", ssh(event)),
             (Some("ot"), Some("modbus")) => times(event, &modbus(event), "modbus", out),
             (Some("ot"), Some("dnp3")) => times(event, &[dnp3(event)], "dnp3", out),
             _ => {}

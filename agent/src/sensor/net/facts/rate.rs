@@ -16,6 +16,8 @@ use super::{Hashes, Packet, Say, fact, protocol_name};
 
 const SLOTS: usize = 512;
 const FIRST: u32 = 256;
+/// Sources are counted from this packet of a second on: below, nobody asks, and most seconds of most addresses stay below.
+const COUNTED_FROM: u32 = 64;
 const TOLD_FOR_NS: i64 = 300 * SECOND_NS;
 
 #[derive(Default)]
@@ -94,7 +96,9 @@ impl Rates {
         slot.packets += 1;
         slot.attempts += u32::from(packet.is_attempt);
         slot.bytes += u64::from(packet.bytes);
-        slot.sources.add(hash.of(&packet.src));
+        if slot.packets > COUNTED_FROM {
+            slot.sources.add(hash.of(&packet.src));
+        }
         slot.source.add(packet.src);
         if let Some(card) = packet.card {
             slot.card.add(card);
@@ -118,7 +122,7 @@ impl Rates {
             .with(field::RATE_BYTES, slot.bytes)
             .with(field::RATE_ATTEMPTS, slot.attempts)
             .with(field::RATE_ATTEMPT_SHARE, u64::from(slot.attempts) * 100 / u64::from(slot.packets.max(1)))
-            .with(field::RATE_SOURCES, slot.sources.count());
+            .with(field::RATE_SOURCES, slot.sources.count().max(1));
         event.body.set_some(field::SRC_IP, source.map(|(s, _)| s));
         event.body.set_some(field::RATE_SOURCE_SHARE, source.map(|(_, share)| share));
         event.body.set_some(field::SRC_MAC, card.map(|(c, _)| Value::mac(c)));
