@@ -233,7 +233,7 @@ fn ends_of(frame: &Frame<'_>) -> Option<Ends> {
     let (src, dst) = match &ip.transport {
         Transport::Tcp(tcp) => (tcp.src_port, tcp.dst_port),
         Transport::Udp(udp) => (udp.src_port, udp.dst_port),
-        Transport::Other { ports } => ports.unwrap_or_default(),
+        Transport::Other { ports, .. } => ports.unwrap_or_default(),
         Transport::Icmp(_) => (0, 0),
     };
     Some(in_order(ip.protocol, (ip.src, src), (ip.dst, dst)))
