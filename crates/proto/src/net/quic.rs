@@ -4,7 +4,7 @@
 //! are opened here is by the protocol's design. CRYPTO frames are put together across packets in any order, and the hellos
 //! within are read by `hello`, as over TCP. Everything after the Initial packets stays closed.
 //! Versions: 1, 2, the drafts 22 to 34, Facebook's and Google's T050 and T051, which share the format. Google's Q0xx is recognised only.
-//! Limits: `CRYPTO_BYTES_MAX` and `RANGES_MAX` holes a side, `TRIES_MAX` packets a flow, `PACKETS_MAX` a datagram; a handshake
+//! Limits: `CRYPTO_BYTES_MAX` and `RANGES_MAX` holes a side, `TRIES_MAX` packets and datagrams a flow, `PACKETS_MAX` a datagram; a handshake
 //! that was not answered within two seconds is told without its answer.
 
 use std::ops::Range;
@@ -37,7 +37,7 @@ static FIELDS: [event::Field; hello::FIELDS.len() + 1] = {
 
 const CRYPTO_BYTES_MAX: usize = 32 << 10;
 const RANGES_MAX: usize = 64;
-/// Long-header packets looked at in one flow.
+/// Long-header packets, and datagrams without, looked at in one flow.
 const TRIES_MAX: u16 = 64;
 const PACKETS_MAX: usize = 8;
 const ANSWER_WAIT_NS: i64 = 2 * SECOND_NS;
@@ -303,8 +303,10 @@ impl Parser for Quic {
         self.first.get_or_insert(piece.time);
         let mut rest = piece.bytes;
         for _ in 0..PACKETS_MAX {
+            let Some(first) = rest.first() else { break };
             // A short header: what follows is encrypted with keys nobody else has.
-            if rest.first().is_none_or(|b| b & 0x80 == 0) {
+            if first & 0x80 == 0 {
+                self.tries = self.tries.saturating_add(1);
                 break;
             }
             let Some((packet, tail)) = Long::read(rest) else {

@@ -98,6 +98,19 @@ fn a_packet_that_nothing_opens_is_named_once() {
 }
 
 #[test]
+fn a_connection_without_a_hello_is_left_alone() {
+    let packet = initial(1, "server in", &ID, &ID, 0, &[]);
+    let says: Vec<(Side, &[u8])> = std::iter::once((S, &packet[..])).chain(std::iter::repeat_n((S, &[0x40; 40][..]), 100)).collect();
+    let mut session = super::super::Session::default();
+    let mut seen = super::super::testing::Seen::default();
+    let wants = says.iter().map(|(side, bytes)| {
+        session.feed(Carrier::Udp, super::super::Enabled::ALL, super::super::testing::piece(*side, bytes, 0), &mut seen)
+    });
+    assert_eq!(wants.filter(|w| *w == Want::Stop).count(), 100 - usize::from(TRIES_MAX) + 1);
+    assert_eq!((session.protocol(), seen.0.len()), (Some("quic"), 0));
+}
+
+#[test]
 fn holes_and_lengths_are_bounded() {
     let mut crypto_stream = Crypto::default();
     assert!((0..RANGES_MAX).all(|n| crypto_stream.add(n as u64 * 3 + 1, b"x")));
