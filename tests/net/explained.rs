@@ -18,6 +18,8 @@ const NAMED: &[(&[&str], &str, &str)] = &[
     (DNS, "robust/tcpdump__someip1.pcap", "SOME/IP, taken for multicast DNS by its port"),
     (DNS, "robust/ndpi__badpackets.pcap", "datagrams cut within their question"),
     (HTTP, "proto-http/sv__http-protocol-nodup__input.pcap", "tshark cuts a request where a segment ends"),
+    (HTTP, "proto-other/sv__bug-5437-01__input.pcap", "a blank within the target: tshark ends it there"),
+    (HTTP, "proto-other/sv__bug-5437-02__input.pcap", "a blank within the target: tshark ends it there"),
     (HTTP, "attack-exploit/malcolm__http.pcap", "two Host lines: the first is taken here, both there"),
     (HTTP, "robust/ndpi__fuzz-2006-09-29-28586.pcap", "tshark ends a text at its first zero byte"),
     (HTTP, "pcapformat/libpcap__AH-IPcomp-IPv4.pcap", "compressed by IPComp"),
