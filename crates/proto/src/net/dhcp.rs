@@ -44,7 +44,7 @@ fn probe(carrier: Carrier, _: Side, bytes: &[u8]) -> Probe {
 
 #[derive(Default)]
 struct Dhcp {
-    teller: Teller,
+    teller: Teller<8>,
 }
 
 impl Parser for Dhcp {

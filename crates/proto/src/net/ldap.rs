@@ -95,7 +95,7 @@ struct Ldap {
     /// SASL has taken over: what is no message is sealed.
     sealed: bool,
     secure: bool,
-    teller: Teller,
+    teller: Teller<16>,
 }
 
 impl Parser for Ldap {

@@ -418,7 +418,16 @@ pub(crate) fn be24(b: &[u8], at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::Held;
+    use super::{Enabled, Held, PROTOCOLS};
+
+    #[test]
+    fn each_protocol_is_switched_on_alone() {
+        for (at, protocol) in PROTOCOLS.iter().enumerate() {
+            let only = Enabled::only([protocol.name]).unwrap_or_else(|name| panic!("{name} is not in its own table"));
+            let on: Vec<usize> = (0..PROTOCOLS.len()).filter(|n| only.has(*n)).collect();
+            assert_eq!(on, [at], "{}", protocol.name);
+        }
+    }
 
     #[test]
     fn what_is_eaten_is_gone_and_the_bound_is_of_what_is_left() {

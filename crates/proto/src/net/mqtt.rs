@@ -88,7 +88,7 @@ struct Talk {
     /// The client has asked to be let in.
     open: bool,
     tally: Tally,
-    teller: Teller,
+    teller: Teller<32>,
 }
 
 impl Parser for Mqtt {

@@ -80,7 +80,7 @@ struct Pending {
 #[derive(Default)]
 struct Ntp {
     pending: Option<Pending>,
-    teller: Teller,
+    teller: Teller<4>,
 }
 
 impl Parser for Ntp {

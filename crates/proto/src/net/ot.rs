@@ -16,7 +16,7 @@ use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 
 use super::{Emit, Side, Want};
 
-/// Different polls counted a connection.
+/// Different polls counted a connection; protocols of which a network has many connections count fewer.
 pub(crate) const POLLS_MAX: usize = 128;
 /// How often equal polls are told.
 const POLL_NS: i64 = 60 * SECOND_NS;
@@ -87,7 +87,7 @@ fn changes(event: &Event) -> bool {
 
 /// Tells events of one connection; equal ones of those that change nothing are counted.
 #[derive(Default)]
-pub(crate) struct Teller {
+pub(crate) struct Teller<const MAX: usize = POLLS_MAX> {
     polls: BTreeMap<Key, Counted>,
 }
 
@@ -98,7 +98,7 @@ struct Counted {
     by: Side,
 }
 
-impl Teller {
+impl<const MAX: usize> Teller<MAX> {
     /// One by one: commands, refusals, whatever is rare.
     pub(crate) fn single(&self, by: Side, event: Event, out: &mut dyn Emit) {
         let class = if changes(&event) { Class::Critical } else { Class::Normal };
@@ -126,7 +126,7 @@ impl Teller {
             }
             None => {
                 event.body.set(field::COUNT, 1);
-                if self.polls.len() < POLLS_MAX {
+                if self.polls.len() < MAX {
                     self.polls.insert(key, Counted { told: event.time, more: 0, last: event.clone(), by });
                 }
             }
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn equal_polls_are_counted_and_none_is_lost() {
-        let (mut teller, mut seen) = (Teller::default(), Seen::default());
+        let (mut teller, mut seen) = (Teller::<POLLS_MAX>::default(), Seen::default());
         for n in 0..150 {
             let mut poll = event("dnp3", "both", "read", Timestamp::from_secs(n));
             purpose(&mut poll, "read", false);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_equal_messages_is_told_by_the_hundred() {
-        let (mut teller, mut seen) = (Teller::default(), Seen::default());
+        let (mut teller, mut seen) = (Teller::<POLLS_MAX>::default(), Seen::default());
         for n in 0..251 {
             teller.poll([1, 2, 3, 4], Side::Originator, event("dnp3", "both", "read", Timestamp::from_ms(n)), &mut seen);
         }
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn polls_past_the_limit_are_told_one_by_one() {
-        let (mut teller, mut seen) = (Teller::default(), Seen::default());
+        let (mut teller, mut seen) = (Teller::<POLLS_MAX>::default(), Seen::default());
         for n in 0..2 * POLLS_MAX as u32 {
             for _ in 0..2 {
                 teller.poll([n, 0, 0, 0], Side::Originator, event("dnp3", "both", "read", Timestamp::ZERO), &mut seen);

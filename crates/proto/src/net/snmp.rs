@@ -97,7 +97,7 @@ struct Snmp {
     /// A datagram of another protocol, and whose it is.
     stray: [Vec<u8>; 2],
     pending: VecDeque<Pending>,
-    teller: Teller,
+    teller: Teller<16>,
 }
 
 impl Parser for Snmp {
@@ -314,6 +314,13 @@ mod tests {
             ]
         );
         assert!(said.iter().all(|l| !l.contains("s3cr3t")));
+    }
+
+    #[test]
+    fn a_message_that_went_to_a_name_server_by_mistake_does_not_hide_the_questions_behind_it() {
+        let question = hex("1234 0100 0001 0000 0000 0000 01 61 02 636e 00 0001 0001");
+        let said = talk(Carrier::Udp, 0, &[(Side::Originator, &get("public", 0xa0, 1, 0)), (Side::Originator, &question)]);
+        assert!(said.iter().any(|l| l.contains("query.hostname=a.cn")), "{said:?}");
     }
 
     #[test]

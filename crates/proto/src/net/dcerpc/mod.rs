@@ -115,7 +115,7 @@ pub(crate) struct Conversation {
     talk: ntlm::Talk,
     /// A log-in whose first call has not been answered.
     open: bool,
-    teller: Teller,
+    teller: Teller<16>,
     client: Option<Side>,
 }
 

@@ -17,7 +17,7 @@ pub(super) fn inner(bytes: &[u8]) -> Option<&[u8]> {
 #[derive(Default)]
 pub(super) struct Datagrams {
     tally: Tally,
-    teller: Teller,
+    teller: Teller<8>,
     last: Option<Side>,
 }
 

@@ -144,7 +144,7 @@ struct Core {
     pending: VecDeque<(u64, Asked)>,
     shares: VecDeque<Share>,
     files: VecDeque<File>,
-    teller: Teller,
+    teller: Teller<32>,
 }
 
 impl Core {
