@@ -52,6 +52,8 @@ pub struct EngineCounters {
     pub findings: u64,
     pub windows: correlate::Counters,
     pub desk: warning::DeskCounters,
+    /// Messages of control protocols that no baseline had room for.
+    pub unlearned: u64,
 }
 
 pub struct Engine {
@@ -183,7 +185,17 @@ impl Engine {
         Arc::clone(&self.rules)
     }
     pub fn counters(&self) -> EngineCounters {
-        EngineCounters { events: self.events, findings: self.findings, windows: self.windows.counters(), desk: self.desk.counters() }
+        EngineCounters {
+            events: self.events,
+            findings: self.findings,
+            windows: self.windows.counters(),
+            desk: self.desk.counters(),
+            unlearned: self.baselines.unlearned(),
+        }
+    }
+    /// Stations of control protocols, frozen ones of them, deviations that nobody allowed.
+    pub fn baselines_held(&self) -> [usize; 3] {
+        self.baselines.held()
     }
     /// About how many bytes the windows take.
     pub fn window_bytes(&self) -> usize {
@@ -250,7 +262,7 @@ impl Engine {
         let left_out = self.windows.inherit(&old.windows).map_err(|e| EngineError(e.to_string()))?;
         self.desk = desk;
         self.watch = old.watch.clone();
-        self.baselines = old.baselines.clone();
+        self.baselines = old.baselines.inherited();
         (self.now, self.events, self.findings) = (old.now, old.events, old.findings);
         Ok(left_out)
     }

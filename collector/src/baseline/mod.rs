@@ -38,7 +38,8 @@ pub struct Baselines {
     stations: BTreeMap<String, Station>,
     /// Entries of all stations together.
     entries: usize,
-    /// Messages that were not learned because there was no room.
+    /// Messages that were not learned because there was no room, since this engine began.
+    #[serde(skip)]
     unlearned: u64,
     /// Number of the last event made here.
     made: u64,
@@ -194,6 +195,21 @@ impl Baselines {
     /// Messages that were not learned because there was no room.
     pub fn unlearned(&self) -> u64 {
         self.unlearned
+    }
+
+    /// Taken over by another engine, whose counters begin at nothing.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        Self { unlearned: 0, ..self.clone() }
+    }
+
+    /// Stations, frozen ones of them, and deviations that nobody allowed.
+    pub fn held(&self) -> [usize; 3] {
+        let (frozen, deviations) = self
+            .stations
+            .values()
+            .fold((0, 0), |(frozen, deviations), station| (frozen + usize::from(station.is_frozen()), deviations + station.deviations()));
+        [self.stations.len(), frozen, deviations]
     }
 
     pub fn stations(&self) -> impl Iterator<Item = (&str, &Station)> {

@@ -19,8 +19,8 @@ pub struct PipelineMetrics {
     pub arrival_lag_seconds: Histogram,
     pub behind_bytes: Gauge,
     pub snapshot_bytes: Gauge,
-    stages: [Counter; 10],
-    held: [Gauge; 3],
+    stages: [Counter; 11],
+    held: [Gauge; 6],
     last: EngineCounters,
     looked: Timestamp,
 }
@@ -73,11 +73,15 @@ impl PipelineMetrics {
                 desk("silent_findings", "Findings of rules that raise no alert of their own."),
                 desk("joined_findings", "Findings that joined an open alert."),
                 desk("let_go_alerts", "Open alerts let go because there were too many."),
+                metrics.counter("baseline", "unlearned_messages", "Messages of control protocols that no baseline had room for."),
             ],
             held: [
                 metrics.gauge("correlate", "groups", "Groups in windows."),
                 metrics.gauge("correlate", "entries_held", "Entries in windows."),
                 metrics.gauge("desk", "joinable_alerts", "Alerts a finding can still join."),
+                metrics.gauge("baseline", "stations", "Stations of control protocols that have a baseline."),
+                metrics.gauge("baseline", "frozen_stations", "Stations whose baseline a person froze."),
+                metrics.gauge("baseline", "deviations", "What frozen stations were asked beyond their baselines and nobody allowed."),
             ],
             last: EngineCounters::default(),
             looked: Timestamp::MIN,
@@ -96,7 +100,8 @@ impl PipelineMetrics {
         }
         self.last = counters;
         let (groups, entries, open) = engine.held();
-        for (gauge, n) in self.held.iter().zip([groups, entries, open]) {
+        let [stations, frozen, deviations] = engine.baselines_held();
+        for (gauge, n) in self.held.iter().zip([groups, entries, open, stations, frozen, deviations]) {
             gauge.set_int(n as u64);
         }
     }
@@ -108,7 +113,19 @@ impl PipelineMetrics {
 }
 
 /// In the order of `stages`.
-fn row(c: &EngineCounters) -> [u64; 10] {
+fn row(c: &EngineCounters) -> [u64; 11] {
     let (w, d) = (&c.windows, &c.desk);
-    [w.entries, w.duplicates, w.ungrouped, w.clock_ahead, w.evicted_groups, w.evicted_entries, w.told, d.silent, d.joined, d.let_go]
+    [
+        w.entries,
+        w.duplicates,
+        w.ungrouped,
+        w.clock_ahead,
+        w.evicted_groups,
+        w.evicted_entries,
+        w.told,
+        d.silent,
+        d.joined,
+        d.let_go,
+        c.unlearned,
+    ]
 }

@@ -36,11 +36,16 @@ pub fn clock() -> Timestamp {
 #[derive(Default)]
 pub struct SampleStage {
     pub judged: Mutex<Vec<Judgement>>,
+    pub baselines: Mutex<crate::baseline::Baselines>,
 }
 
 const RULE: &str = "title: Vertical port scan\nid: 5f0f4e52-0d5c-4d0f-9b49-0c3f6d1a7e11\nstatus: stable\ncorrelation:\n  type: value_count\n  rules: [connection_attempt]\n  group-by: [src_endpoint.ip, dst_endpoint.ip]\n  timespan: 60s\n  condition:\n    field: dst_endpoint.port\n    gte: 20\nlevel: high\ntags: [attack.reconnaissance, attack.t1046]\n";
 
 impl Backstage for SampleStage {
+    fn baselines(&self, act: crate::pipeline::BaselineAct) -> bool {
+        act(&mut self.baselines.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        true
+    }
     fn rules(&self) -> api::RulePage {
         let rule = |n: usize| api::Rule {
             id: KINDS[n].0.to_owned(),

@@ -126,7 +126,12 @@ pub(super) struct Facts {
     second: i64,
     told: u32,
     held: u64,
+    /// What `lost` was when it was declared last, and when.
+    declared: ((u64, u64), i64),
 }
+
+/// What was lost is declared so often.
+const DECLARED_S: i64 = 60;
 
 impl Facts {
     /// `key` is chance where packets come from strangers, and fixed where the same file is to give the same facts.
@@ -148,7 +153,26 @@ impl Facts {
             second: i64::MIN,
             told: 0,
             held: 0,
+            declared: ((0, 0), i64::MIN),
         }
+    }
+
+    /// What was forgotten and what was counted only since this was said last, at most once a minute of packet time: name, words, how many.
+    pub(super) fn declare(&mut self, now: Timestamp) -> [Option<(&'static str, &'static str, u64)>; 2] {
+        let (before, at) = self.declared;
+        if now.secs().saturating_sub(at) < DECLARED_S && at != i64::MIN {
+            return [None; 2];
+        }
+        let lost = self.lost();
+        if lost == before {
+            return [None; 2];
+        }
+        self.declared = (lost, now.secs());
+        let rise = |now: u64, before: u64| now.checked_sub(before).filter(|n| *n > 0);
+        [
+            rise(lost.0, before.0).map(|n| ("facts_forgotten", "entries that full tables of facts over time forgot", n)),
+            rise(lost.1, before.1).map(|n| ("facts_sampled", "facts past the limit of a second, counted instead of told", n)),
+        ]
     }
 
     /// Entries that full tables forgot, and facts that were counted only.

@@ -460,6 +460,10 @@ impl Voice<'_, '_> {
             let event = anomaly_event("flow_records_sampled", about, "sensor", second).with(field::COUNT, count);
             self.tell(Class::Normal, event);
         }
+        let lost = self.ear.facts.as_mut().map_or([None; 2], |facts| facts.declare(now));
+        for (name, about, count) in lost.into_iter().flatten() {
+            self.tell(Class::Normal, anomaly_event(name, about, "sensor", now).with(field::COUNT, count));
+        }
     }
 
     fn tunnel(event: &mut Event, tunnel: Option<Tunnel>) {

@@ -155,5 +155,9 @@ fn facts_past_the_limit_of_a_second_are_counted() {
     for n in 0..1000u32 {
         facts.device([2, 0, 0, 0, (n >> 8) as u8, n as u8], None, Timestamp::from_secs(9), &mut |_| told += 1);
     }
-    assert_eq!((told, facts.lost().1), (u64::from(FACTS_A_SECOND), 1000 - u64::from(FACTS_A_SECOND)));
+    let held = 1000 - u64::from(FACTS_A_SECOND);
+    assert_eq!((told, facts.lost().1), (u64::from(FACTS_A_SECOND), held));
+    // Said once, and nothing while nothing more is lost.
+    assert_eq!(facts.declare(Timestamp::from_secs(10))[1].map(|d| (d.0, d.2)), Some(("facts_sampled", held)));
+    assert_eq!(facts.declare(Timestamp::from_secs(200)), [None; 2]);
 }
