@@ -49,6 +49,21 @@ impl std::fmt::Display for Defect {
     }
 }
 
+/// Frames that lie ready one behind the other, lent until the next call.
+pub struct Batch<'a> {
+    frames: [Frame<'a>; BATCH_MAX],
+    len: usize,
+}
+
+/// So many frames are handed out at once where the file allows it.
+pub const BATCH_MAX: usize = 16;
+
+impl<'a> Batch<'a> {
+    pub fn frames(&self) -> &[Frame<'a>] {
+        self.frames.get(..self.len).unwrap_or_default()
+    }
+}
+
 /// A capture file.
 pub struct FileSource<'r> {
     name: String,
@@ -140,6 +155,37 @@ impl<'r> FileSource<'r> {
     fn stop(&mut self, name: &'static str) {
         self.over = true;
         self.defect = Some(Defect { name, offset: self.offset() });
+    }
+
+    /// The next frames that can be had without reading on; none at the end of the file. The same frames in the same order as by `next`.
+    pub fn next_batch(&mut self) -> Batch<'_> {
+        let mut found: [Option<Found>; BATCH_MAX] = [const { None }; BATCH_MAX];
+        if matches!(self.reader, Reader::Legacy(_)) {
+            for (n, slot) in found.iter_mut().enumerate() {
+                // Only the first may move what lies in the buffer.
+                if n > 0 && !matches!(&self.reader, Reader::Legacy(legacy) if legacy.has_whole(RECORD_BYTES_MAX)) {
+                    break;
+                }
+                *slot = self.find_record();
+                if slot.is_none() {
+                    break;
+                }
+            }
+        } else if let Some(slot) = found.first_mut() {
+            *slot = self.find();
+        }
+        let held = match &self.reader {
+            Reader::Legacy(legacy) => legacy.bytes(),
+            Reader::Blocks(blocks) => blocks.data(),
+        };
+        let mut batch = Batch { frames: [Frame::new(Timestamp::ZERO, LinkType::Raw, 0, &[]); BATCH_MAX], len: 0 };
+        for (found, frame) in found.into_iter().flatten().zip(&mut batch.frames) {
+            let bytes = held.get(found.start..found.start + found.bytes).unwrap_or_default();
+            *frame = Frame::new(found.time, found.link, found.len, bytes);
+            batch.len += 1;
+        }
+        self.got += batch.len as u64;
+        batch
     }
 
     /// The next frame of a classic file; `None` at the end.
@@ -397,6 +443,29 @@ mod tests {
         bytes.extend(vec![0; 5 << 20]);
         let (frames, defect) = read(&bytes);
         assert_eq!((frames.len(), defect.unwrap().offset), (1, 43));
+    }
+
+    #[test]
+    fn batches_give_the_same_frames() {
+        let big = vec![7u8; 300_000];
+        let records: Vec<(u32, u32, u32, &[u8])> =
+            (0..5000u32).map(|n| (n, n, 60, if n % 700 == 699 { &big[..] } else { &big[..(n % 90) as usize] })).collect();
+        let bytes = pcap([0xd4, 0xc3, 0xb2, 0xa1], &records);
+        for cut in [bytes.len(), bytes.len() - 5, 1000] {
+            let bytes = &bytes[..cut];
+            let (one, defect) = read(bytes);
+            let mut source = FileSource::from_reader("test".into(), bytes).unwrap();
+            let mut many: Vec<Seen> = Vec::new();
+            loop {
+                let batch = source.next_batch();
+                if batch.frames().is_empty() {
+                    break;
+                }
+                many.extend(batch.frames().iter().map(|f| (f.time.ns(), f.len, f.bytes.to_vec())));
+            }
+            assert!(one == many, "{cut}");
+            assert_eq!((source.defect().cloned(), source.stats().got), (defect, many.len() as u64));
+        }
     }
 
     #[test]

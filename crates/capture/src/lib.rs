@@ -13,7 +13,7 @@ mod filter;
 #[cfg(target_os = "linux")]
 mod ring;
 
-pub use file::{Defect, FileSource};
+pub use file::{BATCH_MAX, Batch, Defect, FileSource};
 pub use interface::{Interface, interfaces};
 
 use std::net::SocketAddr;

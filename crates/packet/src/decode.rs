@@ -29,6 +29,11 @@ pub struct Decoded<'a> {
     pub anomalies: Anomalies,
 }
 
+impl Decoded<'_> {
+    /// What is left of a frame that says nothing.
+    pub const NOTHING: Self = Self { src_mac: None, dst_mac: None, vlan: None, tunnel: None, body: Body::None, anomalies: Anomalies::NONE };
+}
+
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
     /// Nothing that can be read.
@@ -177,7 +182,7 @@ pub fn decode<'a>(frame: &Frame<'a>) -> Decoded<'a> {
 /// As `decode`, always the long way: what the short one is held against.
 #[doc(hidden)]
 pub fn decode_slowly<'a>(frame: &Frame<'a>) -> Decoded<'a> {
-    let mut out = Decoded { src_mac: None, dst_mac: None, vlan: frame.vlan, tunnel: None, body: Body::None, anomalies: Anomalies::NONE };
+    let mut out = Decoded { vlan: frame.vlan, ..Decoded::NOTHING };
     let bytes = frame.bytes;
     match frame.link {
         LinkType::Ethernet => match LaxSlicedPacket::from_ethernet(bytes) {

@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::Duration;
 
-use capture::{CaptureError, Defect, FileSource, PacketSource};
+use capture::{CaptureError, Defect, FileSource};
 use event::Timestamp;
 
 use super::pipeline::{Pipeline, PipelineConfig, PipelineStats, Sink};
@@ -32,7 +31,7 @@ pub fn replay_with(path: &Path, config: PipelineConfig, out: &mut Sink<'_>) -> R
 }
 
 /// So many frames between two words on how far the replay is.
-const STEP_FRAMES: u32 = 4096;
+const STEP_FRAMES: usize = 4096;
 
 /// As `replay_with`; `progress` is told now and then how many bytes of the (unpacked) file have been read.
 pub fn replay_watched(
@@ -45,12 +44,19 @@ pub fn replay_watched(
     let mut source = open(path)?;
     let mut pipeline = Pipeline::new(config);
     let mut stats = ReplayStats::default();
-    while let Some(frame) = source.next(Duration::ZERO)? {
-        stats.first.get_or_insert(frame.time);
-        stats.last = stats.last.max(Some(frame.time));
-        pipeline.frame(&frame, out);
-        read += 1;
-        if read == STEP_FRAMES {
+    loop {
+        let batch = source.next_batch();
+        let frames = batch.frames();
+        if frames.is_empty() {
+            break;
+        }
+        for frame in frames {
+            stats.first.get_or_insert(frame.time);
+            stats.last = stats.last.max(Some(frame.time));
+        }
+        pipeline.frames(frames, out);
+        read += frames.len();
+        if read >= STEP_FRAMES {
             read = 0;
             progress(source.offset());
         }

@@ -65,6 +65,17 @@ impl<R: Read> Legacy<R> {
         &self.buffer
     }
 
+    /// True if the next record lies whole in the buffer.
+    #[inline]
+    pub(super) fn has_whole(&self, record_bytes_max: usize) -> bool {
+        let head = self.buffer.get(self.start..self.end).and_then(|b| b.first_chunk::<RECORD_HEADER>());
+        head.is_some_and(|head| {
+            let word = [head[8], head[9], head[10], head[11]];
+            let bytes = if self.big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) } as usize;
+            bytes <= record_bytes_max && self.end - self.start >= RECORD_HEADER + bytes
+        })
+    }
+
     #[inline]
     pub(super) fn next(&mut self, record_bytes_max: usize) -> Result<Record, Stop> {
         if self.end - self.start < RECORD_HEADER {

@@ -40,6 +40,13 @@ impl Index {
         }
     }
 
+    /// The slot at the very place of this hash, if it may be the right one: for a look ahead, which must be cheap and may be wrong.
+    #[inline]
+    pub(super) fn glance(&self, hash: u32) -> Option<u32> {
+        let entry = *self.entries.get(hash as usize & self.entries.len().wrapping_sub(1))?;
+        ((entry >> 32) as u32 == hash).then_some(entry as u32)
+    }
+
     pub(super) fn insert(&mut self, hash: u32, slot: u32) {
         if (self.len + 1) * 4 > self.entries.len() * 3 {
             self.grow();
