@@ -311,9 +311,9 @@ fn reason(file: &str, json: &Json, heard: &Heard) -> &'static str {
     } else if file.contains("tracepcap__week") {
         "synthetic frames whose sequence numbers no stack would accept"
     } else if file.starts_with("encap/") || json.get("gre_proto").is_some() || json.get("vxlan_vni").is_some() || leaf(TUNNELS) {
-        "inside a tunnel (only the outermost addresses are read)"
+        "inside a tunnel (the truth writes ports of the inside under addresses of the outside)"
     } else if file.starts_with("frag-") {
-        "in fragments (not put together yet)"
+        "in fragments (the truth counts the last one, not the first, under the packet put together)"
     } else if json.get("malformed_frames").and_then(Json::as_i64).unwrap_or(0) > 0 {
         "tshark itself calls frames of the file malformed"
     } else {

@@ -30,10 +30,11 @@ impl Output for Seen {
     }
 }
 
-#[test]
-fn real_connections_become_events() {
+/// Runs a test of this file in a network namespace of its own.
+fn in_namespace(test: &str) {
     let me = std::env::current_exe().expect("this binary has a path");
-    let out = Command::new("unshare").arg("--net").arg(me).args(["net::live::inside", "--exact", "--nocapture"]).env(INSIDE, "1").output();
+    let name = format!("net::live::{test}");
+    let out = Command::new("unshare").arg("--net").arg(me).args([name.as_str(), "--exact", "--nocapture"]).env(INSIDE, test).output();
     match out {
         Ok(out) if String::from_utf8_lossy(&out.stdout).contains("INSIDE DONE") => assert!(out.status.success()),
         Ok(out) if String::from_utf8_lossy(&out.stderr).contains("unshare:") => tests::skip("may not make a network namespace"),
@@ -42,10 +43,82 @@ fn real_connections_become_events() {
     }
 }
 
+fn is_inside(test: &str) -> bool {
+    std::env::var_os(INSIDE).is_some_and(|t| t == test)
+}
+
+#[test]
+fn real_connections_become_events() {
+    in_namespace("inside");
+}
+
+#[test]
+fn interfaces_come_and_go() {
+    in_namespace("inside_interfaces");
+}
+
+fn ip(line: &str) {
+    assert!(Command::new("ip").args(line.split(' ')).status().is_ok_and(|s| s.success()), "ip {line}");
+}
+
+/// Does nothing unless started by the test above.
+#[test]
+fn inside_interfaces() {
+    if !is_inside("inside_interfaces") {
+        return;
+    }
+    let section: toml::Table = "interfaces = \"auto\"".parse().expect("toml");
+    let began = agent::clock::now();
+    let host = HostFacts { hostname: "watched".to_owned(), checkpoints: Vec::new(), own_paths: Vec::new(), own_uplink: None, now: began };
+    let mut sensor = NET.open(&section, &host).expect("the sensor opens without an interface");
+    let mut seen = Seen::default();
+    let states = |sensor: &dyn agent::sensor::Sensor| {
+        let mut coverage = Vec::new();
+        sensor.coverage(&mut coverage);
+        coverage.sort_by(|a, b| a.subject.cmp(&b.subject));
+        coverage.iter().map(|c| format!("{} {}", c.subject, c.state.name())).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&*sensor), ["interfaces off"]);
+    // Time is an argument: the next look for interfaces is a poll six seconds later, not a wait.
+    let mut looks = 0;
+    let mut later = |sensor: &mut dyn agent::sensor::Sensor, seen: &mut Seen| {
+        looks += 1;
+        sensor.poll(began.plus_secs(6 * looks), Duration::ZERO, seen).expect("it polls");
+    };
+    ip("link add va type veth peer name vb");
+    ip("link set va up");
+    ip("link set vb up");
+    ip("addr add 10.9.0.1/24 dev va");
+    later(&mut *sensor, &mut seen);
+    assert_eq!(states(&*sensor), ["va seeing", "vb seeing"]);
+    // A question to a neighbour who is not there crosses both ends of the pair.
+    let socket = std::net::UdpSocket::bind("10.9.0.1:0").expect("a socket");
+    socket.send_to(b"x", "10.9.0.2:9").expect("it sends");
+    let deadline = agent::clock::now().plus_secs(10);
+    while !seen.events.iter().any(|(_, e)| e.source.service.as_deref() == Some("arp")) {
+        assert!(agent::clock::now() < deadline, "{:?}", seen.events);
+        sensor.poll(began.plus_secs(7), Duration::from_millis(50), &mut seen).expect("it polls");
+    }
+    ip("link set vb down");
+    later(&mut *sensor, &mut seen);
+    assert_eq!(states(&*sensor).iter().filter(|s| s.ends_with("seeing")).count(), 1, "{:?}", states(&*sensor));
+    ip("link set vb up");
+    later(&mut *sensor, &mut seen);
+    later(&mut *sensor, &mut seen);
+    assert_eq!(states(&*sensor), ["va seeing", "vb seeing"]);
+    ip("link del va");
+    later(&mut *sensor, &mut seen);
+    later(&mut *sensor, &mut seen);
+    assert_eq!(states(&*sensor), ["interfaces off"]);
+    sensor.close(began.plus_secs(100), &mut seen);
+    assert_eq!(seen.lost, 0);
+    println!("INSIDE DONE");
+}
+
 /// Does nothing unless started by the test above.
 #[test]
 fn inside() {
-    if std::env::var_os(INSIDE).is_none() {
+    if !is_inside("inside") {
         return;
     }
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().is_ok_and(|s| s.success()));

@@ -187,6 +187,10 @@ impl Datagram {
         }
         if piece.offset == 0 && self.header.is_empty() {
             self.header = piece.header.to_vec();
+            // Extensions up to the fragment header fall away; what was cut follows at once.
+            if let (true, Some(next)) = (v6, self.header.get_mut(6)) {
+                *next = piece.protocol;
+            }
         }
         let start = piece.offset as usize;
         let near = |(at, bytes): &&(usize, Box<[u8]>)| *at < end && at + bytes.len() > start;

@@ -293,6 +293,29 @@ fn a_question_in_fragments_is_read_once_and_its_frames_are_counted_once() {
 }
 
 #[test]
+fn a_question_in_fragments_of_ipv6_is_read() {
+    let datagram = udp("10.0.0.1:5000", "10.0.0.2:53", &question("six.example"))[34..].to_vec();
+    let piece = |offset: usize, more: bool, part: &[u8]| {
+        let mut out = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0];
+        // A destination option stands in front of the fragment header.
+        out.extend((8 + 8 + part.len() as u16).to_be_bytes());
+        out.extend([60, 64]);
+        out.extend([0x20; 32]);
+        out.extend([44, 0, 1, 4, 0, 0, 0, 0, 17, 0]);
+        out.extend((offset as u16 | u16::from(more)).to_be_bytes());
+        out.extend([0, 0, 0, 9]);
+        out.extend_from_slice(part);
+        out
+    };
+    let mut b = Bench::new(PipelineConfig::default());
+    b.frame(0, &piece(16, false, &datagram[16..]));
+    b.frame(1, &piece(0, true, &datagram[..16]));
+    b.flush();
+    let names: Vec<_> = b.seen.iter().map(|(_, e)| e.text(field::DNS_QUERY).into_owned()).filter(|q| !q.is_empty()).collect();
+    assert_eq!(names, ["six.example"], "{:?}", b.seen);
+}
+
+#[test]
 fn what_a_tunnel_carries_is_a_flow_of_its_own_that_names_the_tunnel() {
     let inner = udp("192.168.0.1:5000", "192.168.0.2:53", &question("inside.example"));
     let vxlan = |vni: u8, inner: &[u8]| udp("10.0.0.1:4000", "10.0.0.2:4789", &[&[8, 0, 0, 0, 0, 0, vni, 0], inner].concat());
