@@ -106,7 +106,7 @@ fn read(folder: &Path) -> Result<Vec<Piece>, Box<dyn std::error::Error>> {
         let whole = i128::from(last.max(1));
         // Golden-ratio steps spread the beginnings evenly.
         let slack = (ROUND_NS - last).max(0);
-        let shift = (i128::from(slack) * i128::from((n as u32).wrapping_mul(0x9e37_79b9)) >> 32) as i64;
+        let shift = ((i128::from(slack) * i128::from((n as u32).wrapping_mul(0x9e37_79b9))) >> 32) as i64;
         for piece in &mut all[begin..] {
             if last >= ROUND_NS {
                 piece.at = (i128::from(piece.at) * i128::from(ROUND_NS - 1) / whole) as i64;
