@@ -3,6 +3,7 @@
 mod agreement;
 mod attacks;
 mod baseline;
+mod decode;
 mod explained;
 mod fingerprint;
 mod live;
