@@ -7,8 +7,10 @@
 pub mod evidence;
 pub mod explain;
 mod facts;
+mod limits;
 pub mod pipeline;
 pub mod replay;
+mod voice;
 pub mod zeek;
 
 #[cfg(test)]

@@ -288,7 +288,7 @@ fn fact(service: &'static str, time: Timestamp, span_ns: i64) -> Event {
 }
 
 fn protocol_name(number: u8) -> Value {
-    super::pipeline::protocol_name(number)
+    super::voice::protocol_name(number)
 }
 
 fn is_broadcast(address: IpAddr) -> bool {
