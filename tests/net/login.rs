@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use event::{Event, Field, Kind, Value, field};
-use serde_json::Value as Json;
 
 use crate::sigma::corpus;
 
