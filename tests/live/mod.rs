@@ -85,9 +85,20 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.running.clear();
         for (name, ..) in HOSTS {
+            // What a program has started itself (hydra's workers) outlives it, and a namespace lives as long as anything runs in it.
+            kill_all(&self.space(name));
             let _ = ip(&["netns", "del", &self.space(name)]);
         }
         let _ = ip(&["link", "del", &self.bridge()]);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a case cleans up its own network")]
+fn kill_all(space: &str) {
+    let pids = Command::new("ip").args(["netns", "pids", space]).output();
+    let pids = pids.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+    if !pids.trim().is_empty() {
+        let _ = Command::new("kill").arg("-9").args(pids.split_whitespace()).status();
     }
 }
 
