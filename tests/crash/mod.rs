@@ -99,20 +99,11 @@ fn run(program: &Path, config: &Path) -> Result<Running> {
     Ok(Running(child))
 }
 
-/// All numbered lines the collector holds, with how often; waits until the last one is among them and nothing new comes.
+/// All numbered lines the collector holds, with how often; waits until as many as were written are there. If they do not come, what is there
+/// says which are missing.
 fn wait_for_all(collector: &Collector) -> Result<BTreeMap<u64, u32>> {
-    #[expect(clippy::disallowed_methods, reason = "waits for other processes")]
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
-        let seen = lines(collector)?;
-        #[expect(clippy::disallowed_methods, reason = "waits for other processes")]
-        let late = Instant::now() > deadline;
-        if seen.len() as u64 >= LINES || late {
-            return Ok(seen);
-        }
-        #[expect(clippy::disallowed_methods, reason = "waits for other processes")]
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    let all = programs::until(90, "all lines", || Ok(Some(lines(collector)?).filter(|seen| seen.len() as u64 >= LINES)));
+    all.or_else(|_| lines(collector))
 }
 
 fn lines(collector: &Collector) -> Result<BTreeMap<u64, u32>> {

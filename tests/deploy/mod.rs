@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tests::http::Client;
@@ -214,18 +213,9 @@ fn query(prometheus: &Client, expr: &str) -> Result<serde_json::Value> {
 
 /// Until three scrapes are in, so that rates have two points.
 fn wait_until_scraped(prometheus: &Client) -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "waits for another process")]
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
+    programs::until(60, "three scrapes by Prometheus", || {
         let count = query(prometheus, "count_over_time(vedette_build_info[1m])").ok();
-        let scrapes = count.as_ref().and_then(|c| c["data"]["result"][0]["value"][1].as_str()?.parse::<u32>().ok()).unwrap_or(0);
-        if scrapes >= 3 {
-            return Ok(());
-        }
-        #[expect(clippy::disallowed_methods, reason = "waits for another process")]
-        let late = Instant::now() > deadline;
-        ensure!(!late, "Prometheus scraped {scrapes} times in a minute");
-        #[expect(clippy::disallowed_methods, reason = "waits for another process")]
-        std::thread::sleep(Duration::from_millis(200));
-    }
+        let scrapes = count.as_ref().and_then(|c| c["data"]["result"][0]["value"][1].as_str()?.parse::<u32>().ok());
+        Ok(scrapes.filter(|n| *n >= 3).map(|_| ()))
+    })
 }

@@ -245,17 +245,11 @@ fn start_agent(lab: &mut Lab, agent: &Path, name: &str, enrolment: &str, state: 
 
 /// Waits until the collector has heard a heartbeat of each agent.
 fn wait_for_agents(collector: &programs::Collector, count: usize) -> Result<()> {
-    let deadline = now() + Duration::from_secs(30);
-    loop {
+    programs::until(30, "heartbeats of all agents", || {
         let agents = collector.admin.json("/api/v1/agents")?;
         let alive = agents["items"].as_array().map_or(0, |a| a.iter().filter(|a| a["liveness"] == "alive").count());
-        if alive >= count {
-            return Ok(());
-        }
-        ensure!(now() < deadline, "only {alive} of {count} agents came alive: {agents}");
-        #[expect(clippy::disallowed_methods, reason = "polls another process")]
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        Ok((alive >= count).then_some(()))
+    })
 }
 
 /// The next alert of the feed that fits; after forty seconds this case gives up.

@@ -11,6 +11,7 @@ use std::path::Path;
 use agent::sensor::net::{PipelineConfig, replay_with};
 use event::{Event, Value, field};
 use flate2::read::GzDecoder;
+use proto::net::dns::type_number;
 use serde_json::Value as Json;
 
 use super::explained::{named, shown};
@@ -60,7 +61,7 @@ impl Heard {
             Some("flow") => self.flow(event),
             Some("dns") if event.activity == 1 => {
                 let name = shown(&event.text(field::DNS_QUERY));
-                *self.dns.entry(format!("{}|{}", root(&name), type_number(&event.text(field::DNS_TYPE)))).or_default() += 1;
+                *self.dns.entry(format!("{}|{}", root(&name), type_number(&event.text(field::DNS_TYPE)).unwrap_or(0))).or_default() += 1;
             }
             Some("dns") => *self.dns_answers.entry(int(event, field::DNS_RCODE_ID).to_string()).or_default() += 1,
             Some("tls" | "quic") => {
@@ -130,50 +131,6 @@ impl Heard {
 /// The truth writes the root's empty name so.
 fn root(name: &str) -> &str {
     if name.is_empty() { "<root>" } else { name }
-}
-
-fn type_number(name: &str) -> u32 {
-    const NAMES: &[(&str, u32)] = &[
-        ("A", 1),
-        ("NS", 2),
-        ("CNAME", 5),
-        ("SOA", 6),
-        ("NULL", 10),
-        ("PTR", 12),
-        ("HINFO", 13),
-        ("MX", 15),
-        ("TXT", 16),
-        ("RP", 17),
-        ("AFSDB", 18),
-        ("SIG", 24),
-        ("KEY", 25),
-        ("AAAA", 28),
-        ("LOC", 29),
-        ("SRV", 33),
-        ("NAPTR", 35),
-        ("CERT", 37),
-        ("DNAME", 39),
-        ("OPT", 41),
-        ("DS", 43),
-        ("SSHFP", 44),
-        ("RRSIG", 46),
-        ("NSEC", 47),
-        ("DNSKEY", 48),
-        ("NSEC3", 50),
-        ("NSEC3PARAM", 51),
-        ("TLSA", 52),
-        ("SVCB", 64),
-        ("HTTPS", 65),
-        ("SPF", 99),
-        ("TKEY", 249),
-        ("TSIG", 250),
-        ("IXFR", 251),
-        ("AXFR", 252),
-        ("ANY", 255),
-        ("URI", 256),
-        ("CAA", 257),
-    ];
-    NAMES.iter().find(|(n, _)| *n == name).map_or_else(|| name.trim_start_matches("TYPE").parse().unwrap_or(0), |(_, n)| *n)
 }
 
 /// One line of the printed table.

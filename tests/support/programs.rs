@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::http::Client;
 
@@ -117,5 +117,19 @@ impl Collector {
         anyhow::ensure!((200..300).contains(&answer.status), "enrolment token: {} {}", answer.status, answer.body);
         let body: serde_json::Value = serde_json::from_str(&answer.body)?;
         Ok(body["enrolment"].as_str().with_context(|| format!("no string in {body}"))?.to_owned())
+    }
+}
+
+/// Asks another process until it answers with something, ten times a second; the only place where a case waits for what nobody tells it. What
+/// has a feed is waited for there.
+#[expect(clippy::disallowed_methods, reason = "another process keeps its own time")]
+pub fn until<T>(seconds: u64, what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        ensure!(std::time::Instant::now() < deadline, "{what}: not within {seconds} s");
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }

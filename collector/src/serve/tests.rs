@@ -363,6 +363,18 @@ async fn a_password_somebody_else_set_opens_nothing_but_its_own_change() {
 }
 
 #[tokio::test]
+async fn a_question_with_a_word_nobody_knows_is_refused_and_not_answered_in_part() {
+    let house = House::new(2);
+    let (cookie, _) = house.log_in().await;
+    for path in ["alerts", "events", "agents", "baselines"] {
+        let ask = |query: &str| Request::get(format!("/api/v1/{path}{query}")).header("cookie", &cookie).body(Body::empty()).unwrap();
+        assert_eq!(house.send(ask("")).await.status, 200, "{path}");
+        let refused = house.send(ask("?unti=bank")).await;
+        assert!(refused.status.is_client_error() && refused.body.contains("unti"), "{path}: {} {}", refused.status, refused.body);
+    }
+}
+
+#[tokio::test]
 async fn logging_in_and_out_and_being_slowed_down() {
     let house = House::new(2);
     let refused = house.call("POST", "/api/v1/login", &[], json!({"name": "duty", "password": "wrong wrong wrong"})).await;

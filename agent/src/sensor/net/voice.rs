@@ -188,6 +188,16 @@ impl Voice<'_, '_> {
         event.body.set_some(field::DEVICE_INTERFACE, self.ear.interfaces.get(usize::from(interface)).map(|n| &**n));
     }
 
+    /// A parser's anomaly, if the limit lets it be told.
+    fn oddity(&mut self, name: &'static str, detail: &str, time: Timestamp) -> Option<Event> {
+        let count = self.ear.anomalies.pass(name, time)?;
+        let mut event = anomaly_event(name, detail, "parser", time);
+        if count > 1 {
+            event.body.set(field::COUNT, count);
+        }
+        Some(event)
+    }
+
     /// Who spoke with whom, on every event of a flow.
     pub(super) fn dress(&self, event: &mut Event, flow: &Flow) {
         let body = &mut event.body;
@@ -419,11 +429,7 @@ impl Emit for OfFlow<'_, '_, '_, '_> {
         self.voice.tell(class, event);
     }
     fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp) {
-        if let Some(count) = self.voice.ear.anomalies.pass(name, time) {
-            let mut event = anomaly_event(name, detail, "parser", time);
-            if count > 1 {
-                event.body.set(field::COUNT, count);
-            }
+        if let Some(event) = self.voice.oddity(name, detail, time) {
             self.event(Class::Normal, event);
         }
     }
@@ -458,11 +464,7 @@ impl Emit for Plain<'_, '_, '_> {
         self.voice.tell(class, event);
     }
     fn anomaly(&mut self, name: &'static str, detail: &str, time: Timestamp) {
-        if let Some(count) = self.voice.ear.anomalies.pass(name, time) {
-            let mut event = anomaly_event(name, detail, "parser", time);
-            if count > 1 {
-                event.body.set(field::COUNT, count);
-            }
+        if let Some(event) = self.voice.oddity(name, detail, time) {
             self.event(Class::Normal, event);
         }
     }

@@ -8,6 +8,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use event::{Event, Field, SECOND_NS, Value, field};
+use proto::net::dnp3::INDICATIONS;
+use proto::net::dns::type_number;
 use serde_json::{Map, Value as Json, json};
 
 use super::PipelineConfig;
@@ -332,7 +334,7 @@ fn dns(event: &Event) -> Json {
         line.insert("qclass_name".into(), json!("C_INTERNET"));
     }
     let kind = event.text(field::DNS_TYPE);
-    insert(&mut line, "qtype", QTYPES.iter().find(|(name, _)| *name == kind).map(|(_, n)| json!(n)));
+    insert(&mut line, "qtype", type_number(&kind).map(|n| json!(n)));
     // Zeek writes the type of all types as an asterisk.
     let name = if kind == "ANY" { "*" } else { &*kind };
     insert(&mut line, "qtype_name", (!kind.is_empty()).then(|| json!(name)));
@@ -341,38 +343,6 @@ fn dns(event: &Event) -> Json {
     put(&mut line, "answers", event, field::DNS_ANSWERS);
     Json::Object(line)
 }
-
-const QTYPES: &[(&str, u16)] = &[
-    ("A", 1),
-    ("NS", 2),
-    ("CNAME", 5),
-    ("SOA", 6),
-    ("NULL", 10),
-    ("PTR", 12),
-    ("HINFO", 13),
-    ("MX", 15),
-    ("TXT", 16),
-    ("AAAA", 28),
-    ("SRV", 33),
-    ("NAPTR", 35),
-    ("DS", 43),
-    ("SSHFP", 44),
-    ("RRSIG", 46),
-    ("NSEC", 47),
-    ("DNSKEY", 48),
-    ("NSEC3", 50),
-    ("TLSA", 52),
-    ("SVCB", 64),
-    ("HTTPS", 65),
-    ("SPF", 99),
-    ("TKEY", 249),
-    ("TSIG", 250),
-    ("IXFR", 251),
-    ("AXFR", 252),
-    ("ANY", 255),
-    ("URI", 256),
-    ("CAA", 257),
-];
 
 fn ssl(event: &Event) -> Json {
     let mut line = head(event);
@@ -450,24 +420,6 @@ fn dnp3(event: &Event) -> Json {
     }
     Json::Object(line)
 }
-
-/// DNP3's internal indications in the order of their bits, first octet first.
-const INDICATIONS: [&str; 14] = [
-    "broadcast",
-    "class_1_events",
-    "class_2_events",
-    "class_3_events",
-    "need_time",
-    "local_control",
-    "device_trouble",
-    "device_restart",
-    "no_func_code_support",
-    "object_unknown",
-    "parameter_error",
-    "event_buffer_overflow",
-    "already_executing",
-    "config_corrupt",
-];
 
 /// Writes lines as often as the event stands for.
 fn times(event: &Event, lines: &[Json], log: &'static str, out: Lines<'_>) {

@@ -19,6 +19,7 @@ const NOTE_CHARS_MAX: usize = 500;
 const WORD_CHARS_MAX: usize = 100;
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ListParams {
     state: Option<String>,
     unit: Option<String>,

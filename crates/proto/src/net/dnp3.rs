@@ -272,8 +272,8 @@ fn put(event: &mut Event, objects: &Objects) {
     ot::values(event, &objects.values);
 }
 
-/// Internal indications (clause 4.2.2.6.2), first octet in the low byte.
-const INDICATIONS: [&str; 14] = [
+/// Internal indications (clause 4.2.2.6.2), as `ot.indications` names them; the place is the bit, first octet in the low byte.
+pub const INDICATIONS: [&str; 14] = [
     "broadcast",
     "class_1_events",
     "class_2_events",

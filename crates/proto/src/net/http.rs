@@ -7,33 +7,36 @@
 
 use std::collections::VecDeque;
 
-use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
+use event::{Class, Event, Field, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 
 mod head;
 
 use self::head::{Head, Length, request_line, status};
 use super::{Carrier, Emit, Held, Parser, Piece, Probe, Protocol, Side, Want};
 
+/// What a request and its answer say, whichever version carried them.
+pub(super) const FIELDS: [Field; 15] = [
+    field::STATUS_ID,
+    field::DURATION_MS,
+    field::HTTP_METHOD,
+    field::HTTP_HOST,
+    field::HTTP_PATH,
+    field::HTTP_QUERY,
+    field::HTTP_URL,
+    field::HTTP_USER_AGENT,
+    field::HTTP_REFERRER,
+    field::HTTP_VERSION,
+    field::HTTP_STATUS,
+    field::HTTP_LENGTH,
+    field::HTTP_BODY_LENGTH,
+    field::HTTP_CONTENT_TYPE,
+    field::HTTP_X_FORWARDED_FOR,
+];
+
 pub static HTTP: Protocol = Protocol {
     name: "http",
     about: "requests with host, target, agent and the status of the answer",
-    fields: &[
-        field::STATUS_ID,
-        field::DURATION_MS,
-        field::HTTP_METHOD,
-        field::HTTP_HOST,
-        field::HTTP_PATH,
-        field::HTTP_QUERY,
-        field::HTTP_URL,
-        field::HTTP_USER_AGENT,
-        field::HTTP_REFERRER,
-        field::HTTP_VERSION,
-        field::HTTP_STATUS,
-        field::HTTP_LENGTH,
-        field::HTTP_BODY_LENGTH,
-        field::HTTP_CONTENT_TYPE,
-        field::HTTP_X_FORWARDED_FOR,
-    ],
+    fields: &FIELDS,
     anomalies: &[
         "http_malformed",
         "http_head_too_long",

@@ -24,28 +24,11 @@ pub static HTTP2: Protocol = Protocol {
     open: |_| Box::new(Http2::default()),
 };
 
-const OWN: [Field; 15] = [
-    field::STATUS_ID,
-    field::STATUS_DETAIL,
-    field::HTTP_METHOD,
-    field::HTTP_HOST,
-    field::HTTP_PATH,
-    field::HTTP_QUERY,
-    field::HTTP_URL,
-    field::HTTP_USER_AGENT,
-    field::HTTP_REFERRER,
-    field::HTTP_VERSION,
-    field::HTTP_STATUS,
-    field::HTTP_LENGTH,
-    field::HTTP_BODY_LENGTH,
-    field::HTTP_CONTENT_TYPE,
-    field::HTTP_X_FORWARDED_FOR,
-];
-static FIELDS: [Field; OWN.len() + dns::FIELDS.len()] = {
-    let mut all = [field::STATUS_ID; OWN.len() + dns::FIELDS.len()];
+static FIELDS: [Field; http::FIELDS.len() + dns::FIELDS.len() + 1] = {
+    let mut all = [field::STATUS_DETAIL; http::FIELDS.len() + dns::FIELDS.len() + 1];
     let mut at = 0;
-    while at < all.len() {
-        all[at] = if at < OWN.len() { OWN[at] } else { dns::FIELDS[at - OWN.len()] };
+    while at + 1 < all.len() {
+        all[at] = if at < http::FIELDS.len() { http::FIELDS[at] } else { dns::FIELDS[at - http::FIELDS.len()] };
         at += 1;
     }
     all
