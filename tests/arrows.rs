@@ -17,7 +17,8 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("indicator", 2, &["event"]),
     ("capture", 3, &["event", "packet"]),
     ("correlate", 3, &["event", "rule"]),
-    ("api", 3, &["event", "warning"]),
+    ("matter", 3, &["event", "warning"]),
+    ("api", 4, &["event", "warning", "matter"]),
     ("agent", 4, &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "wire", "indicator", "capture"]),
     // `agent` is here as a library for one thing: `vedette replay` reads traces through the agent's own net pipeline.
     (
@@ -33,6 +34,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
             "rule",
             "correlate",
             "warning",
+            "matter",
             "wire",
             "indicator",
             "capture",

@@ -13,7 +13,6 @@ mod openapi;
 mod people;
 mod problem;
 mod register;
-mod role;
 mod route;
 mod rule;
 mod stats;
@@ -28,11 +27,11 @@ pub use event::{EventField, EventPage, EventRecord};
 pub use indicator::{
     IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch, IndicatorSource,
 };
+pub use matter::{Permission, Role};
 pub use openapi::{document, document_json};
 pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};
 pub use register::{Asset, AssetPage, AssetPut, EnrolToken, NewEnrolToken, Revocation, Sector, SectorPage, Unit, UnitPage, UnitPut};
-pub use role::{Permission, Role};
 pub use route::{Body, Method, Op, Param, ROUTES, Reply, Route, find};
 pub use rule::{Reloaded, Rule, RuleFault, RulePage};
 pub use stats::{FeedEvent, Readiness, Stats};

@@ -10,8 +10,8 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::role::Permission;
 use crate::route::{Method, Param, ROUTES, Reply, Route};
+use matter::Permission;
 
 /// The document as a value.
 pub fn document() -> OpenApi {

@@ -1,0 +1,135 @@
+//! What the desk knows besides its matters: the register, the tables, the key it signs with. A snapshot that is exchanged whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use warning::grade;
+use warning::grade::Level;
+
+use crate::register::{Asset, Contact, Object, Unit};
+use crate::{Both, Revision};
+
+/// A snapshot.
+pub struct Book {
+    pub tables: Arc<Tables>,
+    pub units: BTreeMap<String, Unit>,
+    pub objects: BTreeMap<String, Object>,
+    pub assets: BTreeMap<String, Asset>,
+    pub signer: Arc<dyn Signer>,
+    /// Secret the pseudonyms of a campaign are made with.
+    pub pseudonyms: [u8; 32],
+}
+
+/// Signs what is issued. The same bytes give the same signature (Ed25519, RFC 8032).
+pub trait Signer: Send + Sync {
+    /// Id of the key: first 16 hex digits of the BLAKE3 of the public key.
+    fn key(&self) -> String;
+    /// Base64.
+    fn sign(&self, hash: &[u8; 32]) -> String;
+    fn verify(&self, key: &str, hash: &[u8; 32], signature: &str) -> bool;
+}
+
+/// Tables a person may edit: `config/grading.toml` and `config/desk.toml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tables {
+    pub grading: grade::Tables,
+    pub desk: DeskTables,
+}
+
+/// `config/desk.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeskTables {
+    /// Name of the body that issues warnings here.
+    pub issuer: Both,
+    pub service: ServiceLevels,
+}
+
+/// Time limits of a notice by level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceLevels {
+    pub source: String,
+    pub effective_from: String,
+    pub red: Service,
+    pub orange: Service,
+    pub yellow: Service,
+    pub blue: Service,
+    pub advisory: Service,
+}
+
+/// Time limits of one level, in minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// To sign for it (签收).
+    pub receipt_min: u32,
+    /// To the first feedback.
+    pub feedback_min: u32,
+    /// From one feedback to the next; 0: one is enough.
+    pub again_min: u32,
+    /// Until the issuer looks at it again.
+    pub review_min: u32,
+    /// Until it ends unless extended.
+    pub expires_min: u32,
+    /// How long a lower recommendation must last before the level may go down.
+    pub dwell_min: u32,
+}
+
+impl ServiceLevels {
+    /// None: an advisory.
+    pub const fn of(&self, level: Option<Level>) -> &Service {
+        match level {
+            Some(Level::Red) => &self.red,
+            Some(Level::Orange) => &self.orange,
+            Some(Level::Yellow) => &self.yellow,
+            Some(Level::Blue) => &self.blue,
+            None => &self.advisory,
+        }
+    }
+}
+
+impl Book {
+    pub fn sector_of(&self, unit: &str) -> &str {
+        self.units.get(unit).map_or("", |u| u.sector.as_str())
+    }
+    pub fn units_of_sector<'a>(&'a self, sector: &'a str) -> impl Iterator<Item = &'a Unit> {
+        self.units.values().filter(move |u| u.sector == sector)
+    }
+    /// Contacts of a unit in this place of the line.
+    pub fn contacts(&self, unit: &str, role: &str) -> Vec<&Contact> {
+        self.units.get(unit).map(|u| u.contacts.iter().filter(|c| c.role == role).collect()).unwrap_or_default()
+    }
+    /// CII objects that cannot work without this one, directly or through others.
+    pub fn serves_cii(&self, object: &str) -> BTreeSet<&str> {
+        let mut reached: BTreeSet<&str> = BTreeSet::new();
+        let mut front = vec![object];
+        while let Some(at) = front.pop() {
+            for other in self.objects.values().filter(|o| o.needs.iter().any(|n| n == at)) {
+                if other.id != object && reached.insert(&other.id) {
+                    front.push(&other.id);
+                }
+            }
+        }
+        reached.into_iter().filter(|id| self.objects[*id].cii).collect()
+    }
+    /// An object as grading wants it.
+    pub fn graded(&self, object: &str) -> Option<grade::Object> {
+        let declared = self.objects.get(object)?;
+        Some(grade::Object {
+            id: declared.id.clone(),
+            unit: declared.unit.clone(),
+            sector: self.sector_of(&declared.unit).to_owned(),
+            mlps: declared.mlps,
+            cii: declared.cii,
+            serves_cii: u32::try_from(self.serves_cii(object).len()).unwrap_or(u32::MAX),
+        })
+    }
+    /// Whether a revision is what its key signed.
+    pub fn holds(&self, revision: &Revision) -> bool {
+        let hash = revision.hash_now();
+        let written = blake3::Hash::from_bytes(hash).to_hex();
+        written.as_str() == revision.hash && self.signer.verify(&revision.key, &hash, &revision.signature)
+    }
+}
