@@ -187,12 +187,40 @@ pub struct ActRow {
     pub fields: &'static [FieldRow],
 }
 
-/// A field of an act's body.
+/// A field of an act's body; forms, help and the printed contract are made of it.
 #[derive(Debug, Clone, Copy)]
 pub struct FieldRow {
     pub name: &'static str,
     pub required: bool,
+    pub input: Input,
     pub about: &'static str,
+    pub about_zh: &'static str,
+}
+
+/// Shape of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// A string of one line, or of several.
+    Line,
+    Text,
+    Number,
+    /// A boolean.
+    Yes,
+    /// RFC 3339.
+    Time,
+    Choice(&'static [&'static str]),
+    /// A list of strings.
+    Words,
+    /// `{zh, en}`, and a list of them.
+    Both,
+    Boths,
+    /// Anything else.
+    Json,
+}
+
+/// A row of a field, for the tables of the kinds.
+pub const fn field(name: &'static str, required: bool, input: Input, about: &'static str, about_zh: &'static str) -> FieldRow {
+    FieldRow { name, required, input, about, about_zh }
 }
 
 /// Why an act was not done; nothing changed.

@@ -32,6 +32,30 @@ pub enum Permission {
     TokensOwn,
     StatsRead,
     MetricsRead,
+    /// Look at warnings, incidents, orders, clocks, drills, bulletins: what of them is in scope.
+    MattersRead,
+    /// Draft and assess warnings.
+    WarningsDraft,
+    /// Release a warning that needs a second person; lift, cancel.
+    WarningsRelease,
+    /// Sign for a warning, feed back.
+    ReceiptsSign,
+    IncidentsWrite,
+    SilencesWrite,
+    OrdersWrite,
+    /// Feed back on an order.
+    OrdersFeedback,
+    ConsultationsWrite,
+    /// Give an opinion.
+    ConsultationsSpeak,
+    /// Start and answer a statutory clock.
+    ClocksWrite,
+    DrillsWrite,
+    BulletinsWrite,
+    /// The delivery log of notifications.
+    DeliveriesRead,
+    /// Send a marked test through a channel.
+    NotifyTest,
 }
 
 /// What a person or token is.
@@ -109,6 +133,17 @@ impl Role {
             P::AuditRead => matches!(self, Self::Auditor | Self::Admin),
             P::PeopleManage => matches!(self, Self::Admin),
             P::TokensOwn => !matches!(self, Self::Display | Self::Metrics),
+            P::MattersRead => !matches!(self, Self::Metrics | Self::Display),
+            P::WarningsDraft | P::OrdersWrite | P::ConsultationsWrite | P::BulletinsWrite => {
+                matches!(self, Self::Operator | Self::ShiftLead | Self::Admin)
+            }
+            P::WarningsRelease | P::DrillsWrite | P::NotifyTest => matches!(self, Self::ShiftLead | Self::Admin),
+            P::SilencesWrite => matches!(self, Self::Operator | Self::ShiftLead | Self::RuleAuthor | Self::Admin),
+            P::ReceiptsSign | P::IncidentsWrite | P::OrdersFeedback | P::ClocksWrite => {
+                matches!(self, Self::Operator | Self::ShiftLead | Self::SectorUser | Self::SectorLead | Self::Admin)
+            }
+            P::ConsultationsSpeak => matches!(self, Self::Operator | Self::ShiftLead | Self::SectorLead | Self::Admin),
+            P::DeliveriesRead => matches!(self, Self::Operator | Self::ShiftLead | Self::Auditor | Self::Admin),
             P::MetricsRead => matches!(self, Self::Metrics | Self::Operator | Self::ShiftLead | Self::Admin),
         }
     }
@@ -137,6 +172,14 @@ mod tests {
                 Permission::Enrol,
                 Permission::Reload,
                 Permission::PeopleManage,
+                Permission::WarningsDraft,
+                Permission::WarningsRelease,
+                Permission::ReceiptsSign,
+                Permission::IncidentsWrite,
+                Permission::SilencesWrite,
+                Permission::OrdersWrite,
+                Permission::DrillsWrite,
+                Permission::NotifyTest,
             ] {
                 assert!(!role.may(permission), "{role:?} {permission:?}");
             }
