@@ -15,12 +15,15 @@ pub struct Stats {
     pub now: String,
 }
 
-/// What one event of `/api/v1/feed` carries in `data`. Event names: `alert` (an alert as it is now), `resync` (what came in
+/// What one event of `/api/v1/feed` carries in `data`. Event names: `alert` (an alert as it is now), `matter` (something people
+/// work on changed), `resync` (what came in
 /// between is no longer held: read the list again).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FeedEvent {
     Alert { alert: Box<crate::Alert> },
+    /// A warning, a receipt, an order …: `matter` is its kind; read it by its id.
+    Matter { matter: String, id: String, revision: u64, state: String, level: Option<String>, exercise: bool },
     Resync,
 }
 

@@ -8,6 +8,7 @@
 mod alerts;
 mod audit;
 mod fleet;
+mod matters;
 mod people;
 mod sqlite;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use event::{AgentId, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use warning::{Alert, AlertId, AlertState, CloseReason};
 
+pub use matters::{MatterPage, MatterQuery, MatterRow};
 pub use sqlite::SqliteDesk;
 
 use super::{Offset, Scope};
@@ -50,6 +52,22 @@ pub trait DeskStore: Send + Sync {
     /// A person's judgement; writes its audit row in the same transaction.
     fn triage(&self, scope: &Scope, triage: &Triage) -> Result<Alert, DeskError>;
     fn add_note(&self, scope: &Scope, id: &AlertId, who: &str, text: &str, now: Timestamp) -> Result<Note, DeskError>;
+
+    // Matters: what people work on.
+    /// One transaction over matters: kept if `f` returns `Ok`, else nothing of it.
+    fn transact(&self, f: &mut dyn FnMut(&dyn matter::Shelf) -> Result<(), matter::Refusal>) -> Result<(), matter::Refusal>;
+    fn matter(&self, scope: &Scope, kind: &str, id: &str) -> Result<Option<MatterRow>, DeskError>;
+    fn matters(&self, scope: &Scope, query: &MatterQuery) -> Result<MatterPage, DeskError>;
+    /// What was done with a matter, oldest first; the newest `ROWS_MAX` acts. The caller has seen that the matter is in scope.
+    fn matter_history(&self, kind: &str, id: &str) -> Result<Vec<matter::Entry>, DeskError>;
+    /// (state, closed, level 0 to 4, how many), of the real or the drills'.
+    fn matter_counts(&self, scope: &Scope, kind: &str, exercise: bool) -> Result<Vec<(String, bool, u8, u64)>, DeskError>;
+    /// (kind, id) of matters that fell due, the longest due first.
+    fn matters_due(&self, now: Timestamp, limit: usize) -> Result<Vec<(String, String)>, DeskError>;
+    /// When the next one falls due.
+    fn next_due(&self) -> Result<Option<Timestamp>, DeskError>;
+    /// Messages with a number above `after`, in order.
+    fn messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError>;
 
     // Fleet and register.
     /// All of them in one transaction.

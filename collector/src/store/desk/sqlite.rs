@@ -15,7 +15,8 @@ use warning::{Alert, AlertId};
 
 use super::{
     AgentRow, AlertCounts, AlertPage, AlertQuery, AssetRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DeskError, DeskStore,
-    EngineState, EnrolmentRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow, alerts, audit, fleet, people,
+    EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow, alerts,
+    audit, fleet, matters, people,
 };
 
 pub struct SqliteDesk {
@@ -58,7 +59,7 @@ CREATE UNIQUE INDEX token_hash ON token(link);
 CREATE TABLE audit (number INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, unit TEXT, detail TEXT NOT NULL, hash BLOB NOT NULL);
 CREATE INDEX audit_unit ON audit(unit, number);
 CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"];
+", matters::SCHEMA];
 
 impl SqliteDesk {
     /// Opens or makes the database in a file.
@@ -241,6 +242,31 @@ impl DeskStore for SqliteDesk {
     }
     fn add_note(&self, scope: &Scope, id: &AlertId, who: &str, text: &str, now: Timestamp) -> Result<Note, DeskError> {
         self.write(|tx| alerts::add_note(tx, scope, id, who, text, now))
+    }
+
+    fn transact(&self, f: &mut dyn FnMut(&dyn matter::Shelf) -> Result<(), matter::Refusal>) -> Result<(), matter::Refusal> {
+        Self::transact(self, f)
+    }
+    fn matter(&self, scope: &Scope, kind: &str, id: &str) -> Result<Option<MatterRow>, DeskError> {
+        self.read(|c| matters::one(c, scope, kind, id))
+    }
+    fn matters(&self, scope: &Scope, query: &MatterQuery) -> Result<MatterPage, DeskError> {
+        self.read(|c| matters::list(c, scope, query))
+    }
+    fn matter_history(&self, kind: &str, id: &str) -> Result<Vec<matter::Entry>, DeskError> {
+        self.read(|c| matters::history(c, kind, id))
+    }
+    fn matter_counts(&self, scope: &Scope, kind: &str, exercise: bool) -> Result<Vec<(String, bool, u8, u64)>, DeskError> {
+        self.read(|c| matters::counts(c, scope, kind, exercise))
+    }
+    fn matters_due(&self, now: Timestamp, limit: usize) -> Result<Vec<(String, String)>, DeskError> {
+        self.read(|c| matters::due(c, now, limit))
+    }
+    fn next_due(&self) -> Result<Option<Timestamp>, DeskError> {
+        self.read(matters::next_due)
+    }
+    fn messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError> {
+        self.read(|c| matters::messages(c, after, limit))
     }
 
     fn put_agents(&self, agents: &[AgentRow]) -> Result<(), DeskError> {
