@@ -25,6 +25,7 @@ use crate::engine::{Engine, EngineOptions};
 use crate::indicators::{self, Armoury, Indicators, SearchState};
 use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Ticket, Watermark, Watermarks};
 use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
+use crate::office::{self, Office};
 use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline};
 use crate::register::Register;
@@ -94,6 +95,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
 
     // Tail first: feed, outbox, pipeline, ingest.
     let feed = Arc::new(Feed::new(u64::try_from(now.secs()).unwrap_or(0), FEED_ITEMS));
+    let office = Arc::new(open_office(&config, &desk, &feed, &register)?);
     let board = Arc::new(Board::default());
     match desk.agents(&Scope::CITY) {
         Ok(rows) => board.restore(rows),
@@ -120,6 +122,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         let _ = ended.send(pipeline.run(engine));
     })?;
     let housekeeping = Housekeeping::start(events.clone())?;
+    let desk_clock = DeskClock::start(office.clone())?;
     let link_config = LinkConfig { listen: config.link.listen, enrol_listen: config.link.enrol_listen, ..LinkConfig::default() };
     let log = Arc::new(Log { wal: wal.clone() });
     let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
@@ -131,6 +134,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         authority: authority.clone(),
         links: links.clone(),
         desk: desk.clone(),
+        office: office.clone(),
         register,
         board: board.clone(),
         orders: Mutex::new(orders.clone()),
@@ -159,6 +163,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let shared = Arc::new(Shared {
         events: events.clone(),
         desk: desk.clone(),
+        office,
         feed,
         board,
         backstage,
@@ -206,13 +211,48 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let _ = halt.send(true);
     let _ = tokio::join!(door, ingest, pages);
     stop.store(true, Ordering::Release);
-    let _ = tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end(), hunter.join())).await;
+    let _ = tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end(), desk_clock.end(), hunter.join())).await;
     wal.close();
     failure.map_or(Ok(()), Err)
 }
 
 /// Items the feed keeps for readers that come back.
 const FEED_ITEMS: usize = 4_096;
+
+/// The office with its book: register, tables, the key warnings are signed with.
+fn open_office(config: &Config, desk: &Arc<dyn DeskStore>, feed: &Arc<Feed>, register: &RwLock<Arc<Register>>) -> Result<Office> {
+    let folder = config.data.join("desk");
+    let signer = Arc::new(office::SigningKey::open(&folder).context("the key warnings are signed with")?);
+    let pseudonyms = office::secret(&folder.join("pseudonyms.key"))?;
+    let tables = Arc::new(office::tables(config.grading.as_deref(), config.desk.as_deref())?);
+    let register = register.read().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Office::new(desk.clone(), feed.clone(), office::book(&register, tables, signer, pseudonyms)))
+}
+
+/// Lets time pass at the desk: what falls due is moved within a quarter of a second, on a thread of its own.
+struct DeskClock {
+    end: Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl DeskClock {
+    const EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+
+    fn start(office: Arc<Office>) -> Result<Self> {
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::Builder::new().name("desk-clock".into()).spawn(move || {
+            while ended.recv_timeout(Self::EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                office.tick(clock::now());
+            }
+        })?;
+        Ok(Self { end, thread })
+    }
+
+    fn end(self) {
+        drop(self.end);
+        let _ = self.thread.join();
+    }
+}
 
 /// Joins small segments and lets go what retention no longer asks for, every few minutes, on a thread of its own.
 struct Housekeeping {
@@ -510,6 +550,7 @@ struct Stage {
     authority: Arc<Authority>,
     links: Arc<Links>,
     desk: Arc<dyn DeskStore>,
+    office: Arc<Office>,
     register: Arc<RwLock<Arc<Register>>>,
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
@@ -542,6 +583,20 @@ impl Stage {
             ),
             Err(error) => error!(%error, "indicators not sent to agents"),
         }
+    }
+
+    /// The desk's book after a change of register or tables; tables that cannot be read leave the old ones in force.
+    fn renew_book(&self) {
+        let old = self.office.book();
+        let tables = match office::tables(self.config.grading.as_deref(), self.config.desk.as_deref()) {
+            Ok(tables) => Arc::new(tables),
+            Err(error) => {
+                error!(error = format!("{error:#}"), "tables not taken, the old ones stay");
+                old.tables.clone()
+            }
+        };
+        let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.office.exchange(office::book(&register, tables, old.signer.clone(), old.pseudonyms));
     }
 
     /// Agents that are enrolled show before they are heard.
@@ -595,6 +650,7 @@ impl Backstage for Stage {
                 *self.rules.write().unwrap_or_else(PoisonError::into_inner) = page;
                 *self.rule_set.write().unwrap_or_else(PoisonError::into_inner) = engine.shared_rules();
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                self.renew_book();
                 self.order(Order::Replace(Box::new(engine)));
                 self.indicators.reload();
                 tell_indicators(&self.indicators);
@@ -663,7 +719,10 @@ impl Backstage for Stage {
 
     fn register_changed(&self) {
         match catalogue::register(&self.config, &self.authority, self.desk.as_ref()) {
-            Ok(fresh) => *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh),
+            Ok(fresh) => {
+                *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                self.renew_book();
+            }
             Err(error) => error!(error = format!("{error:#}"), "register not taken, the old one stays"),
         }
     }

@@ -18,6 +18,8 @@ pub struct Config {
     pub shadow_experimental: bool,
     pub mappings: PathBuf,
     pub register: PathBuf,
+    pub grading: Option<PathBuf>,
+    pub desk: Option<PathBuf>,
     pub log: Log,
     pub link: Link,
     pub serve: Serve,
@@ -79,6 +81,8 @@ impl Default for Config {
             shadow_experimental: false,
             mappings: "/etc/vedette/mappings".into(),
             register: "/etc/vedette/register.toml".into(),
+            grading: None,
+            desk: None,
             log: Log::default(),
             link: Link::default(),
             serve: Serve::default(),
@@ -136,6 +140,9 @@ shadow_experimental = false
 mappings = "/etc/vedette/mappings"
 # Units, sectors, protected objects and assets.
 register = "/etc/vedette/register.toml"
+# Tables warnings are graded by, and time limits and rights of the desk; without them those that ship (`vedette grade --print-tables`).
+# grading = "/etc/vedette/grading.toml"
+# desk = "/etc/vedette/desk.toml"
 
 [log]
 # text or json, to standard error.

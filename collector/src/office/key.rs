@@ -21,9 +21,22 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
+    /// One that is gone with the program: tests, samples.
+    pub fn fleeting() -> Result<Self> {
+        let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| anyhow!("no random numbers to make a key of"))?;
+        let pair = Ed25519KeyPair::from_pkcs8(made.as_ref()).map_err(|e| anyhow!("a key just made is none: {e}"))?;
+        let public = pair.public_key().as_ref().to_vec();
+        let id = key_id(&public);
+        Ok(Self { pair, known: BTreeMap::from([(id.clone(), public)]), id })
+    }
+
     /// Reads the key of a folder, or makes it there.
     pub fn open(folder: &Path) -> Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let path = folder.join("signing.key");
         if !path.exists() {
             let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| anyhow!("no random numbers to make a key of"))?;

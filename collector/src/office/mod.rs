@@ -63,6 +63,21 @@ impl Office {
         Ok(outcome)
     }
 
+    /// What an act would do; nothing is kept.
+    pub fn preview(&self, by: &Actor, now: Timestamp, order: Order) -> Result<Outcome, Refusal> {
+        let book = self.book();
+        let mut outcome = None;
+        let undone = self.desk.transact(&mut |shelf| {
+            outcome = Some(carry_out(shelf, &book, by, now, order.clone())?);
+            Err(Refusal::Storage("a preview is never kept".to_owned()))
+        });
+        match (outcome, undone) {
+            (Some(outcome), _) => Ok(outcome),
+            (None, Err(why)) => Err(why),
+            (None, Ok(())) => Ok(Outcome::default()),
+        }
+    }
+
     /// Lets time pass for everything that is due; says how many. One that cannot be moved is logged and left for the next round.
     pub fn tick(&self, now: Timestamp) -> usize {
         let due = match self.desk.matters_due(now, DUE_BATCH) {

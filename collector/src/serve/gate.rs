@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// What the tables say about a request.
 fn permission_of(method: &str, path: &str) -> Option<(Permission, &'static str)> {
-    api::find(method, path).map(|r| (r.permission, r.name)).or_else(|| page::find(method, path))
+    api::find(method, path).map(|r| (r.permission, r.name)).or_else(|| api::find_matter(method, path)).or_else(|| page::find(method, path))
 }
 
 /// The middleware around every route.

@@ -50,6 +50,7 @@ pub const REQUEST_SECONDS_MAX: u64 = 30;
 pub struct Shared {
     pub events: Arc<dyn EventStore>,
     pub desk: Arc<dyn DeskStore>,
+    pub office: Arc<crate::office::Office>,
     pub feed: Arc<Feed>,
     pub board: Arc<Board>,
     pub backstage: Arc<dyn Backstage>,

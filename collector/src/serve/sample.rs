@@ -12,6 +12,7 @@ use warning::{Alert, AlertId, AlertReason, AlertState, Judgement, UnitRef};
 use super::people::{LoginLimiter, hash_password, token_hash};
 use super::{Backstage, Board, Feed, Ready, ServeConfig, Shared};
 use crate::metrics::ServeMetrics;
+use crate::office;
 use crate::store::desk::{DeskError, Person, Step, TokenRow, UnitRow};
 use crate::store::{DeskStore, MemoryStore, Offset, SqliteDesk};
 
@@ -366,14 +367,22 @@ pub fn empty(now: fn() -> Timestamp) -> Result<Arc<Shared>, DeskError> {
         created: now().ns(),
         ..Person::default()
     })?;
+    let desk: Arc<dyn DeskStore> = Arc::new(desk);
+    let feed = Arc::new(Feed::new(1_795_000_000, 1024));
+    let refuse = |e: anyhow::Error| DeskError::Refused(format!("{e:#}"));
+    let tables = Arc::new(office::tables(None, None).map_err(refuse)?);
+    let signer = Arc::new(office::SigningKey::fleeting().map_err(refuse)?);
+    let book = office::book(&crate::register::Register::default(), tables, signer, [0; 32]);
+    let office = Arc::new(office::Office::new(desk.clone(), feed.clone(), book));
     let metrics = telemetry::Metrics::new("vedette");
     let ready = Arc::new(Ready::default());
     Ready::set(&ready.rules_loaded);
     Ready::set(&ready.store_open);
     Ok(Arc::new(Shared {
         events: Arc::new(MemoryStore::new(100_000)),
-        desk: Arc::new(desk),
-        feed: Arc::new(Feed::new(1_795_000_000, 1024)),
+        desk,
+        office,
+        feed,
         board: Arc::new(Board::default()),
         backstage: Arc::new(SampleStage::default()),
         counts: ServeMetrics::new(&metrics),

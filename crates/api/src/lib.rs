@@ -9,6 +9,7 @@ mod audit;
 mod baseline;
 mod event;
 mod indicator;
+mod matter;
 mod openapi;
 mod people;
 mod problem;
@@ -19,6 +20,7 @@ mod stats;
 mod trial;
 mod why;
 
+pub use ::matter::{Permission, Role};
 pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
 pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
 pub use audit::{AuditEntry, AuditPage, AuditProof};
@@ -27,7 +29,9 @@ pub use event::{EventField, EventPage, EventRecord};
 pub use indicator::{
     IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch, IndicatorSource,
 };
-pub use matter::{Permission, Role};
+pub use matter::{
+    Matter, MatterEntry, MatterHistory, MatterOutcome, MatterPage, MatterRoute, MatterWhat, find_matter, matter_routes, shape,
+};
 pub use openapi::{document, document_json};
 pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};

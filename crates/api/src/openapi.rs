@@ -2,7 +2,7 @@
 
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
@@ -10,14 +10,18 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::matter::{MatterRoute, MatterWhat, matter_routes, shape};
 use crate::route::{Method, Param, ROUTES, Reply, Route};
-use matter::Permission;
+use ::matter::Permission;
 
 /// The document as a value.
 pub fn document() -> OpenApi {
     let mut paths = PathsBuilder::new();
     for route in ROUTES {
         paths = paths.path(route.path, PathItem::new(method(route.method), operation(route)));
+    }
+    for route in matter_routes() {
+        paths = paths.path(route.path.clone(), PathItem::new(method(route.method), matter_operation(&route)));
     }
     let mut info = InfoBuilder::new()
         .title("Vedette 烽燧")
@@ -121,6 +125,92 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     op.build()
 }
 
+/// The same for an address of matters: the fields of an act are said in words.
+fn matter_operation(route: &MatterRoute) -> utoipa::openapi::path::Operation {
+    let kind = route.kind;
+    let permission = serde_json::to_value(route.permission).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    let title = |verb: &str| format!("{verb} {}", kind.plural);
+    let (name, about, reply) = match route.what {
+        MatterWhat::List => (format!("list_{}", kind.plural), title("List"), "MatterPage"),
+        MatterWhat::One => (format!("get_{}", kind.word), format!("One {}; its revision is in ETag", kind.word), "Matter"),
+        MatterWhat::History => {
+            (format!("list_{}_history", kind.word), format!("What was done with a {}, oldest first", kind.word), "MatterHistory")
+        }
+        MatterWhat::Open(act) | MatterWhat::Act(act) => (format!("{}_{}", act.word, kind.word), act.about.to_owned(), "MatterOutcome"),
+    };
+    let mut op = OperationBuilder::new().operation_id(Some(name)).tag(kind.plural).summary(Some(about));
+    let parameter = |name: &str, place: ParameterIn, required: bool, about: &str| {
+        let required = if required { Required::True } else { Required::False };
+        ParameterBuilder::new().name(name).parameter_in(place).required(required).description(Some(about)).schema(Some(plain(Type::String)))
+    };
+    if route.path.contains("{id}") {
+        op = op.parameter(parameter("id", ParameterIn::Path, true, "its id"));
+    }
+    let mut description = format!("Permission: `{permission}`.");
+    match route.what {
+        MatterWhat::List => {
+            for (name, about) in MATTER_LIST_PARAMS {
+                op = op.parameter(parameter(name, ParameterIn::Query, false, about));
+            }
+        }
+        MatterWhat::Open(act) | MatterWhat::Act(act) => {
+            op = op.parameter(parameter("dry_run", ParameterIn::Query, false, "true: say what it would do, and do nothing"));
+            if matches!(route.what, MatterWhat::Act(_)) {
+                op = op.parameter(parameter(
+                    "If-Match",
+                    ParameterIn::Header,
+                    true,
+                    "revision the caller saw, in quotes; `*` for whatever it is now",
+                ));
+            } else {
+                op = op.parameter(parameter("Idempotency-Key", ParameterIn::Header, false, "the same key opens nothing twice"));
+            }
+            let mut object = ObjectBuilder::new();
+            for field in act.fields {
+                description.push_str(&format!(
+                    "\n\n`{}` ({}{}): {}",
+                    field.name,
+                    shape(field.input),
+                    if field.required { "" } else { ", may be left out" },
+                    field.about
+                ));
+                if field.required {
+                    object = object.required(field.name);
+                }
+                object = object.property(field.name, Schema::Object(Object::new()));
+            }
+            let body = ContentBuilder::new().schema(Some(RefOr::T(Schema::Object(object.build())))).build();
+            op = op.request_body(Some(RequestBodyBuilder::new().content("application/json", body).required(Some(Required::True)).build()));
+        }
+        MatterWhat::One | MatterWhat::History => {}
+    }
+    let json = |name: &str| ContentBuilder::new().schema(Some(reference(name))).build();
+    op = op
+        .description(Some(description))
+        .response("200", ResponseBuilder::new().description("done").content("application/json", json(reply)).build())
+        .response(
+            "default",
+            ResponseBuilder::new().description("an error with a stable code").content("application/problem+json", json("Problem")).build(),
+        );
+    for scheme in ["session", "token"] {
+        op = op.security(SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []));
+    }
+    op.build()
+}
+
+/// Query parameters of every list of matters.
+const MATTER_LIST_PARAMS: &[(&str, &str)] = &[
+    ("state", "fixed words of the kind, several with commas; `open` for all but closed ones"),
+    ("level", "at least this: blue, yellow, orange, red"),
+    ("unit", "unit id"),
+    ("link", "something it belongs to: id of a warning, a drill, an alert"),
+    ("q", "part of id or title"),
+    ("exercise", "true: drills' matters in place of the real ones"),
+    ("full", "true: with their bodies"),
+    ("limit", "items on a page, 1 to 1000; 100 if not said"),
+    ("cursor", "`next` of the page before"),
+];
+
 fn plain(kind: Type) -> RefOr<utoipa::openapi::Schema> {
     RefOr::T(utoipa::openapi::Schema::Object(Object::with_type(kind)))
 }
@@ -189,6 +279,10 @@ fn components() -> utoipa::openapi::Components {
         crate::Why,
         crate::Trial,
         crate::TrialStep,
+        crate::Matter,
+        crate::MatterPage,
+        crate::MatterHistory,
+        crate::MatterOutcome,
         crate::Problem,
     );
     for (name, schema) in all {
@@ -217,7 +311,10 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 50, "{seen}");
-        assert_eq!(value["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum::<usize>(), ROUTES.len());
+        assert_eq!(
+            value["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum::<usize>(),
+            ROUTES.len() + matter_routes().len()
+        );
     }
 
     /// `VEDETTE_BLESS=1 cargo test -p api` writes it anew.

@@ -1,7 +1,7 @@
 //! Every route of the API in one table: method, path, permission, what it takes and gives. The router is built from these
 //! rows and the gate reads them, so a route without a permission cannot exist.
 
-use matter::Permission;
+use ::matter::Permission;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {

@@ -21,9 +21,18 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FeedEvent {
-    Alert { alert: Box<crate::Alert> },
+    Alert {
+        alert: Box<crate::Alert>,
+    },
     /// A warning, a receipt, an order …: `matter` is its kind; read it by its id.
-    Matter { matter: String, id: String, revision: u64, state: String, level: Option<String>, exercise: bool },
+    Matter {
+        matter: String,
+        id: String,
+        revision: u64,
+        state: String,
+        level: Option<String>,
+        exercise: bool,
+    },
     Resync,
 }
 

@@ -150,7 +150,7 @@ pub enum Seen {
     Any,
 }
 
-fn seen(headers: &HeaderMap) -> Result<Seen, Fail> {
+pub fn seen(headers: &HeaderMap) -> Result<Seen, Fail> {
     let text = headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok()).ok_or_else(|| Fail::code(Code::RevisionNeeded))?;
     match text.trim() {
         "*" => Ok(Seen::Any),

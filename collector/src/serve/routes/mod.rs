@@ -9,6 +9,7 @@ mod baselines;
 mod events;
 mod feed;
 mod indicators;
+pub mod matters;
 mod meta;
 pub mod people;
 pub mod register;
@@ -35,6 +36,7 @@ pub fn router(shared: App) -> Router {
     for route in ROUTES {
         router = router.route(route.path, handler(route.op));
     }
+    router = matters::mount(router);
     router = page::mount(router);
     router
         .fallback(|| async { Fail::not_found() })

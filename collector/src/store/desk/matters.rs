@@ -175,18 +175,12 @@ fn put(tx: &Transaction, card: &Card, body: &Value, entry: &Entry) -> Result<(),
     for (table, column, values) in [("matter_unit", "unit", &card.units), ("matter_link", "target", &card.links)] {
         tx.prepare_cached(&format!("DELETE FROM {table} WHERE kind = ?1 AND id = ?2"))?.execute((kind, id))?;
         for value in values {
-            tx.prepare_cached(&format!("INSERT OR IGNORE INTO {table}(kind, id, {column}) VALUES (?1, ?2, ?3)"))?.execute((kind, id, value))?;
+            tx.prepare_cached(&format!("INSERT OR IGNORE INTO {table}(kind, id, {column}) VALUES (?1, ?2, ?3)"))?
+                .execute((kind, id, value))?;
         }
     }
-    tx.prepare_cached("INSERT INTO matter_act(kind, id, revision, time, who, act, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
-        kind,
-        id,
-        number,
-        entry.time.ns(),
-        &entry.who,
-        &entry.act,
-        to_json(&entry.body)?,
-    ))?;
+    tx.prepare_cached("INSERT INTO matter_act(kind, id, revision, time, who, act, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute((kind, id, number, entry.time.ns(), &entry.who, &entry.act, to_json(&entry.body)?))?;
     if entry.who == "desk" && QUIET.contains(&kind.as_str()) {
         return Ok(());
     }
@@ -330,9 +324,7 @@ pub(super) fn counts(c: &Connection, scope: &Scope, kind: &str, exercise: bool) 
     let text =
         format!("SELECT state, closed, level, count(*) FROM matter WHERE kind = ? AND exercise = ?{inside} GROUP BY state, closed, level");
     let mut find = c.prepare_cached(&text)?;
-    let rows = find.query_map(params_from_iter(args), |r| {
-        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, i64>(3)?.cast_unsigned()))
-    })?;
+    let rows = find.query_map(params_from_iter(args), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, i64>(3)?.cast_unsigned())))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

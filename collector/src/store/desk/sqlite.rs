@@ -15,8 +15,8 @@ use warning::{Alert, AlertId};
 
 use super::{
     AgentRow, AlertCounts, AlertPage, AlertQuery, AssetRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DeskError, DeskStore,
-    EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow, alerts,
-    audit, fleet, matters, people,
+    EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow,
+    alerts, audit, fleet, matters, people,
 };
 
 pub struct SqliteDesk {
@@ -30,7 +30,8 @@ pub struct SqliteDesk {
 const READERS_MAX: usize = 8;
 
 /// Each step once, in order; `user_version` counts those done. Never edit one that has shipped: add the next.
-const MIGRATIONS: &[&str] = &[r"
+const MIGRATIONS: &[&str] = &[
+    r"
 CREATE TABLE alert (
   id TEXT PRIMARY KEY, rule TEXT NOT NULL, severity INTEGER NOT NULL, state TEXT NOT NULL, owner TEXT,
   first_time INTEGER NOT NULL, last_time INTEGER NOT NULL, revision INTEGER NOT NULL, words TEXT NOT NULL, body TEXT NOT NULL
@@ -59,7 +60,9 @@ CREATE UNIQUE INDEX token_hash ON token(link);
 CREATE TABLE audit (number INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, unit TEXT, detail TEXT NOT NULL, hash BLOB NOT NULL);
 CREATE INDEX audit_unit ON audit(unit, number);
 CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-", matters::SCHEMA];
+",
+    matters::SCHEMA,
+];
 
 impl SqliteDesk {
     /// Opens or makes the database in a file.
