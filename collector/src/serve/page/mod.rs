@@ -6,6 +6,7 @@
 mod agents;
 mod alerts;
 mod login;
+pub mod matters;
 mod register;
 mod view;
 
@@ -68,6 +69,7 @@ static PAGES: &[PageRow] = &[
     },
     PageRow { method: "GET", path: "/enrol", permission: Permission::Enrol, name: "pageEnrol", handler: || get(register::enrol) },
     PageRow { method: "POST", path: "/enrol", permission: Permission::Enrol, name: "pageEnrolMake", handler: || post(register::invite) },
+    PageRow { method: "GET", path: "/desk", permission: Permission::MattersRead, name: "pageDesk", handler: || get(matters::desk) },
     PageRow { method: "GET", path: "/login", permission: Permission::Public, name: "pageLogin", handler: || get(login::show) },
     PageRow { method: "POST", path: "/login", permission: Permission::Public, name: "pageLoginPost", handler: || post(login::enter) },
     PageRow { method: "POST", path: "/logout", permission: Permission::Own, name: "pageLogout", handler: || post(login::leave) },
@@ -91,7 +93,8 @@ static PAGES: &[PageRow] = &[
 /// Permission and name of a page as matched.
 pub fn find(method: &str, path: &str) -> Option<(Permission, &'static str)> {
     let method = if method == "HEAD" { "GET" } else { method };
-    PAGES.iter().find(|p| p.method == method && p.path == path).map(|p| (p.permission, p.name))
+    let own = PAGES.iter().find(|p| p.method == method && p.path == path).map(|p| (p.permission, p.name));
+    own.or_else(|| matters::find(method, path))
 }
 
 /// Every page's method and path, for tests.
@@ -103,7 +106,7 @@ pub fn mount(mut router: Router<App>) -> Router<App> {
     for page in PAGES {
         router = router.route(page.path, (page.handler)());
     }
-    router
+    matters::mount(router)
 }
 
 impl Lang {
@@ -226,6 +229,7 @@ impl Page {
             "register" => Permission::RegisterRead,
             "register_write" => Permission::RegisterWrite,
             "events" => Permission::EventsRead,
+            "matters" => Permission::MattersRead,
             _ => return false,
         };
         self.caller.as_ref().is_some_and(|c| c.may(permission))
