@@ -6,6 +6,7 @@
 mod baseline;
 mod client;
 mod indicators;
+mod matters;
 mod names;
 mod output;
 pub mod show;
@@ -140,6 +141,8 @@ pub enum Command {
     /// What is usual on control networks: review, freeze, edit
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
+    #[command(flatten)]
+    Matters(matters::MattersCommand),
     /// Read configuration and rules again
     Reload,
     /// The audit trail
@@ -380,6 +383,7 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
         }
         Command::Indicators(what) => return indicators::run(client, printer, what).await,
         Command::Baseline(what) => return baseline::run(client, printer, what).await,
+        Command::Matters(what) => return matters::run(client, printer, what).await,
         Command::Reload => {
             let done = client.post("/-/reload", &[], &json!({})).await?;
             printer.one(&done, |v, _| format!("{} rules in force\n", v["rules"]));
