@@ -13,12 +13,16 @@ pub mod book;
 mod kinds;
 pub mod message;
 pub mod notice;
+pub mod order;
 pub mod register;
 mod role;
 pub mod run;
 pub mod shelf;
 #[cfg(test)]
+mod stage;
+#[cfg(test)]
 mod tests;
+pub mod ties;
 pub mod when;
 
 use event::Timestamp;

@@ -6,7 +6,7 @@ use event::Timestamp;
 use serde_json::Value;
 
 use crate::shelf::Entry;
-use crate::{Actor, Book, Card, Desk, EFFECTS_MAX, Effects, Kind, Refusal, Shelf};
+use crate::{Actor, Book, Card, Desk, EFFECTS_MAX, Effects, Kind, Refusal, Shelf, ties};
 
 /// What somebody wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,6 +164,7 @@ fn without_word(act: &Value) -> Value {
 }
 
 fn put(desk: &Desk, change: &Change, act: &str, body: Value) -> Result<(), Refusal> {
+    ties::same_world(desk, &change.card)?;
     let entry = Entry {
         kind: change.kind.to_owned(),
         id: change.id.clone(),
