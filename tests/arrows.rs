@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("correlate", 3, &["event", "rule"]),
     ("matter", 3, &["event", "warning"]),
     ("api", 4, &["event", "warning", "matter"]),
+    ("notifier", 4, &["event", "settings", "warning", "matter"]),
     ("agent", 4, &["event", "spool", "settings", "telemetry", "packet", "proto", "rule", "wire", "indicator", "capture"]),
     // `agent` is here as a library for one thing: `vedette replay` reads traces through the agent's own net pipeline.
     (
@@ -35,6 +36,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
             "correlate",
             "warning",
             "matter",
+            "notifier",
             "wire",
             "indicator",
             "capture",
