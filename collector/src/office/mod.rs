@@ -170,12 +170,14 @@ pub fn book(register: &Register, tables: Arc<Tables>, signer: Arc<dyn Signer>, p
         agent: a.agent.clone(),
         hostname: a.hostname.clone(),
         networks: a.networks.clone(),
+        ..Default::default()
     };
     Book {
         tables,
         units: register.units().map(|u| (u.id.clone(), unit(u))).collect(),
         objects: std::collections::BTreeMap::new(),
         assets: register.assets().iter().map(|a| (a.id.clone(), asset(a))).collect(),
+        places: Default::default(),
         signer,
         pseudonyms,
     }

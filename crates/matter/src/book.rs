@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use warning::grade;
 use warning::grade::Level;
 
+use crate::lookup::Places;
 use crate::register::{Asset, Contact, Object, Unit};
 use crate::{Both, Revision};
 
@@ -16,6 +17,8 @@ pub struct Book {
     pub units: BTreeMap<String, Unit>,
     pub objects: BTreeMap<String, Object>,
     pub assets: BTreeMap<String, Asset>,
+    /// Made of those three when first asked; `Default::default()`, anew where one of them changes.
+    pub places: Places,
     pub signer: Arc<dyn Signer>,
     /// Secret the pseudonyms of a campaign are made with.
     pub pseudonyms: [u8; 32],
@@ -106,13 +109,13 @@ impl Book {
         let mut reached: BTreeSet<&str> = BTreeSet::new();
         let mut front = vec![object];
         while let Some(at) = front.pop() {
-            for other in self.objects.values().filter(|o| o.needs.iter().any(|n| n == at)) {
-                if other.id != object && reached.insert(&other.id) {
-                    front.push(&other.id);
+            for other in self.places().needed_by(at) {
+                if other != object && reached.insert(other) {
+                    front.push(other);
                 }
             }
         }
-        reached.into_iter().filter(|id| self.objects[*id].cii).collect()
+        reached.into_iter().filter(|id| self.objects.get(*id).is_some_and(|o| o.cii)).collect()
     }
     /// An object as grading wants it.
     pub fn graded(&self, object: &str) -> Option<grade::Object> {

@@ -11,11 +11,15 @@
 
 pub mod book;
 mod kinds;
+pub mod lookup;
 pub mod message;
 pub mod notice;
 pub mod order;
+
+pub mod reconcile;
 pub mod register;
 mod role;
+pub mod route;
 pub mod run;
 pub mod shelf;
 #[cfg(test)]

@@ -93,6 +93,7 @@ pub(crate) fn book() -> Book {
         units: Default::default(),
         objects: Default::default(),
         assets: Default::default(),
+        places: Default::default(),
         signer: Arc::new(Toy),
         pseudonyms: [7; 32],
     }
