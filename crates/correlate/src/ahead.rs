@@ -4,45 +4,77 @@
 //! several findings first; then all their places in the table are read, then all groups, then what these point to. Nothing is decided
 //! here: who was gathered and does not come is forgotten, who comes ungathered is gathered then, and the same is told either way.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use event::{Event, Finding, Name};
+use event::{Event, Finding};
 
-use crate::episode::{PARTIES, Seen};
-use crate::kind::NO_NAME;
+use crate::episode::Seen;
+use crate::listen::Listening;
 use crate::spec::KEY_PARTS;
 use crate::windows::Windows;
 
 /// Findings looked at in advance, and groups they may go to.
 pub(crate) const AHEAD_MAX: usize = 32;
 const ASKED_MAX: usize = 8 * AHEAD_MAX;
+const NOWHERE: u32 = u32::MAX;
 
 #[derive(Default)]
 pub(crate) struct Ahead {
+    gathered: Vec<Gathered>,
+    /// How many of them were gathered this time, and how many have come.
+    count: usize,
+    next: usize,
+    asked: Vec<Asked>,
+}
+
+/// What was gathered of a finding.
+#[derive(Default)]
+struct Gathered {
     /// Holding the event keeps its address from being another's.
-    gathered: VecDeque<(Arc<Event>, Seen)>,
-    spare: Vec<Seen>,
-    /// Hash, rule, key.
-    asked: Vec<(u32, u32, [u32; KEY_PARTS])>,
-    places: Vec<u32>,
+    event: Option<Arc<Event>>,
+    seen: Seen,
+    listening: Listening,
+    /// Where its groups begin in `asked`, one for each rule that listens.
+    asked: usize,
+}
+
+/// A group that was looked up; `key` is `None` where it takes more than a look at who is concerned.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub key: Option<[u32; KEY_PARTS]>,
+    pub hash: u32,
+    /// Where it was, if it was there.
+    pub at: u32,
 }
 
 impl Ahead {
     pub(crate) fn is_empty(&self) -> bool {
-        self.gathered.is_empty()
+        self.next >= self.count
     }
     pub(crate) fn clear(&mut self) {
-        self.spare.extend(self.gathered.drain(..).map(|(_, seen)| seen));
+        self.gathered.iter_mut().take(self.count).for_each(|g| g.event = None);
+        (self.count, self.next) = (0, 0);
+        self.asked.clear();
     }
 
-    /// Gives back what was gathered of a finding.
-    pub(crate) fn recall(&mut self, finding: &Finding, seen: &mut Seen) -> bool {
-        let Some(event) = finding.event.as_ref().filter(|_| plain(finding)) else { return false };
-        let Some((_, gathered)) = self.gathered.front_mut().filter(|(known, _)| Arc::ptr_eq(known, event)) else { return false };
-        std::mem::swap(seen, gathered);
-        self.spare.extend(self.gathered.pop_front().map(|(_, used)| used));
-        true
+    /// Gives back what was gathered of a finding: who listens, and where its groups begin in `asked`.
+    pub(crate) fn recall(&mut self, finding: &Finding, seen: &mut Seen) -> Option<(Listening, usize)> {
+        if self.is_empty() {
+            return None;
+        }
+        let event = finding.event.as_ref().filter(|_| plain(finding))?;
+        let gathered = self.gathered.get_mut(self.next)?;
+        if !gathered.event.as_ref().is_some_and(|known| Arc::ptr_eq(known, event)) {
+            return None;
+        }
+        gathered.event = None;
+        self.next += 1;
+        std::mem::swap(seen, &mut gathered.seen);
+        Some((gathered.listening, gathered.asked))
+    }
+
+    pub(crate) fn asked(&self, at: usize) -> Option<Asked> {
+        self.asked.get(at).copied()
     }
 }
 
@@ -54,39 +86,46 @@ fn plain(finding: &Finding) -> bool {
 impl Windows {
     /// Says which findings will be given to `correlate` next, in this order. Changes nothing but how long that takes; of many the first
     /// `AHEAD_MAX` are looked at.
-    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding> + Clone) {
+    pub fn foresee<'f>(&mut self, coming: impl Iterator<Item = &'f Finding>) {
         self.ahead.clear();
-        self.ahead.asked.clear();
-        let Ahead { places, .. } = &mut self.ahead;
-        places.clear();
-        let bodies = coming.clone().take(AHEAD_MAX).filter_map(|f| f.event.as_ref()).flat_map(|e| e.body.iter());
-        let party = |name: &Name| matches!(name, Name::Known(field) if PARTIES.contains(field));
-        places.extend(bodies.filter(|(name, _)| party(name)).map(|(_, value)| self.names.place(value)));
-        self.names.touch(places);
-        for finding in coming.take(AHEAD_MAX) {
+        let mut heard: [Option<(&Finding, &Arc<Event>, Listening)>; AHEAD_MAX] = [None; AHEAD_MAX];
+        let mut sought = Vec::with_capacity(4 * AHEAD_MAX);
+        for (finding, place) in coming.take(AHEAD_MAX).zip(&mut heard) {
             let Some(event) = finding.event.as_ref().filter(|_| plain(finding)) else { continue };
-            let Some(listening) = self.listeners.get(&finding.rule.id) else { continue };
-            let mut seen = self.ahead.spare.pop().unwrap_or_default();
-            seen.gather(finding, &mut self.names);
-            for (at, slots) in listening.iter() {
-                let Some(spec) = self.specs.get(*at as usize) else { continue };
-                let slot = slots.trailing_zeros() as usize;
-                let mut key = [NO_NAME; KEY_PARTS];
-                let known = spec.rule.group_by.iter().zip(&mut key).all(|(part, key)| {
-                    let name = part.names_for(slot).first().and_then(|field| seen.only(field));
-                    *key = name.unwrap_or(NO_NAME);
-                    name.is_some()
-                });
-                if known && self.ahead.asked.len() < ASKED_MAX {
-                    self.ahead.asked.push((self.groups.hash(*at, &key), *at, key));
-                }
-            }
-            self.ahead.gathered.push_back((Arc::clone(event), seen));
+            let Some(listening) = self.listeners.find(&finding.rule) else { continue };
+            *place = Some((finding, event, listening));
+            crate::episode::seek(event, &self.names, &mut sought);
         }
-        let Ahead { asked, places, .. } = &mut self.ahead;
-        std::hint::black_box(asked.iter().fold(0, |sum, (hash, ..)| sum ^ self.groups.peek(*hash)));
-        places.clear();
-        places.extend(asked.iter().filter_map(|(hash, spec, key)| self.groups.find_hashed(*hash, *spec, key)));
-        self.groups.touch(places.iter().copied());
+        self.names.touch(sought.iter().flatten());
+        let mut sought = sought.iter();
+        for (finding, event, listening) in heard.into_iter().flatten() {
+            if self.ahead.gathered.len() <= self.ahead.count {
+                self.ahead.gathered.push(Gathered::default());
+            }
+            let Ahead { gathered, count, asked, .. } = &mut self.ahead;
+            let Some(one) = gathered.get_mut(*count) else { break };
+            *count += 1;
+            one.event = Some(Arc::clone(event));
+            one.listening = listening;
+            one.asked = asked.len();
+            one.seen.gather(finding, &mut self.names, &mut sought);
+            for listener in self.listeners.of(listening) {
+                let key = listener.key(&one.seen);
+                let hash = key.map_or(0, |key| self.groups.hash(listener.spec, &key));
+                asked.push(Asked { key, hash, at: listener.spec });
+            }
+            if asked.len() >= ASKED_MAX {
+                break;
+            }
+        }
+        let asked = &mut self.ahead.asked;
+        std::hint::black_box(asked.iter().fold(0, |sum, a| sum ^ self.groups.peek(a.hash)));
+        for one in asked.iter_mut() {
+            let spec = std::mem::replace(&mut one.at, NOWHERE);
+            if let Some(key) = &one.key {
+                one.at = self.groups.find_hashed(one.hash, spec, key).unwrap_or(NOWHERE);
+            }
+        }
+        self.groups.touch(self.ahead.asked.iter().map(|a| a.at).filter(|at| *at != NOWHERE));
     }
 }

@@ -3,10 +3,11 @@
 //! Who is concerned is kept as tags: which field in the top four bits, the name's number (`Names`) below. Most groups never see a
 //! second entry, so whatever is needed only for telling lies behind one pointer.
 
-use event::{Evidence, Field, Finding, Name, Timestamp, Value, field};
+use event::{Event, Evidence, Field, Finding, Name, Timestamp, Value, field};
 
 use crate::bytes::{Reader, Writer};
-use crate::names::{Lanes, Names, cut};
+use crate::kind::NO_NAME;
+use crate::names::{Lanes, Names, Sought, cut};
 use crate::ring::Entry;
 use crate::state::StateError;
 
@@ -18,6 +19,44 @@ pub(crate) const PARTIES_MAX: usize = 32;
 /// Fields whose values are gathered over all entries, so that a finding names everybody concerned and not only the last.
 pub(crate) const PARTIES: [Field; 7] =
     [field::SRC_IP, field::DST_IP, field::USER_NAME, field::ACTOR_USER, field::DEVICE_HOSTNAME, field::AGENT_ID, field::DEVICE_IP];
+
+/// What a field is to an episode.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Place in `PARTIES`.
+    Party(usize),
+    /// Id, name, sector.
+    Unit(usize),
+    Importance,
+}
+
+fn part(name: &Name) -> Option<Part> {
+    let Name::Known(name) = name else { return None };
+    Some(match *name {
+        field::SRC_IP => Part::Party(0),
+        field::DST_IP => Part::Party(1),
+        field::USER_NAME => Part::Party(2),
+        field::ACTOR_USER => Part::Party(3),
+        field::DEVICE_HOSTNAME => Part::Party(4),
+        field::AGENT_ID => Part::Party(5),
+        field::DEVICE_IP => Part::Party(6),
+        field::UNIT_ID => Part::Unit(0),
+        field::UNIT_NAME => Part::Unit(1),
+        field::UNIT_SECTOR => Part::Unit(2),
+        field::OBJECT_IMPORTANCE => Part::Importance,
+        _ => return None,
+    })
+}
+
+/// Place of a field in `PARTIES`.
+pub(crate) fn party(name: &Name) -> Option<usize> {
+    if let Some(Part::Party(n)) = part(name) { Some(n) } else { None }
+}
+
+/// Looks up the parties of an event whose names are quickly sought; `Seen::gather` takes them in the same order.
+pub(crate) fn seek<'e>(event: &'e Event, names: &Names, out: &mut Vec<Option<Sought<'e>>>) {
+    out.extend(event.body.iter().filter(|(name, _)| party(name).is_some()).map(|(_, value)| names.seek(value)));
+}
 /// A unit's id, name and sector together; a sample of what is counted.
 pub(crate) const UNIT: u32 = 7;
 pub(crate) const SAMPLE: u32 = 8;
@@ -53,6 +92,8 @@ pub(crate) struct ManyTags {
 }
 
 const TAGS_FEW: usize = 7;
+/// No tag of any kind.
+const NO_TAG: u32 = u32::MAX;
 
 impl Tags {
     pub(crate) fn as_slice(&self) -> &[u32] {
@@ -72,10 +113,9 @@ impl Tags {
 
     /// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
     fn keep(&mut self, tag: u32) {
-        if !self.wants(tag_kind(tag)) || self.as_slice().contains(&tag) {
-            return;
-        }
         match self {
+            // All are looked at, which is quicker than to stop.
+            Self::Few(few, _) if few.iter().fold(false, |known, t| known | (*t == tag)) => {}
             Self::Few(few, count) => match few.get_mut(usize::from(*count)) {
                 Some(place) => {
                     *place = tag;
@@ -87,7 +127,12 @@ impl Tags {
                     *self = Self::Many(Box::new(many));
                 }
             },
-            Self::Many(many) => many.push(tag),
+            Self::Many(many) => {
+                let full = many.counts.get(tag_kind(tag) as usize).is_none_or(|c| usize::from(*c) >= PARTIES_MAX);
+                if !full && !many.list.contains(&tag) {
+                    many.push(tag);
+                }
+            }
         }
     }
 }
@@ -103,7 +148,8 @@ impl ManyTags {
 
 /// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
 pub(crate) fn keep_tag(tags: &mut Vec<u32>, tag: u32) {
-    if !tags.contains(&tag) && tags.iter().filter(|t| tag_kind(**t) == tag_kind(tag)).count() < PARTIES_MAX {
+    let full = || tags.len() >= PARTIES_MAX && tags.iter().filter(|t| tag_kind(**t) == tag_kind(tag)).count() >= PARTIES_MAX;
+    if !tags.contains(&tag) && !full() {
         if tags.capacity() == 0 {
             tags.reserve_exact(8);
         }
@@ -127,60 +173,78 @@ pub(crate) struct Seen {
     pub weight: u64,
     pub importance: u8,
     pub tags: Vec<u32>,
-    /// The name of each party where there is exactly one.
-    only: [Option<u32>; PARTIES.len()],
+    /// The name of each party where there is exactly one, else `NO_NAME`.
+    pub only: [u32; PARTIES.len()],
     text: String,
 }
 
 impl Seen {
     /// The one name of a party field, if the finding has exactly one.
     pub(crate) fn only(&self, field: &Name) -> Option<u32> {
-        let Name::Known(field) = field else { return None };
-        PARTIES.iter().position(|p| p == field).and_then(|n| *self.only.get(n)?)
+        self.only.get(party(field)?).copied().filter(|name| *name != NO_NAME)
     }
 
-    /// Reads everybody concerned. What the finding itself states (`facts`) goes before what its event says.
-    pub(crate) fn gather(&mut self, finding: &Finding, names: &mut Names) {
+    /// Reads everybody concerned. What the finding itself states (`facts`) goes before what its event says. `sought`: what `seek` made of
+    /// its event; nothing: it is sought now.
+    pub(crate) fn gather<'s>(&mut self, finding: &Finding, names: &mut Names, sought: &mut impl Iterator<Item = &'s Option<Sought<'s>>>) {
         self.tags.clear();
         self.importance = 0;
-        self.only = [None; PARTIES.len()];
+        self.only = [NO_NAME; PARTIES.len()];
         let mut stated = [false; PARTIES.len() + 1];
         let mut unit: [Option<&Value>; 3] = [None; 3];
         let body = finding.event.as_ref().map(|e| e.body.iter());
         let facts = finding.facts.iter().map(|f| (true, f));
         for (fact, (name, value)) in facts.chain(body.into_iter().flatten().map(|f| (false, f))) {
-            let Name::Known(field) = name else { continue };
-            if let Some(n) = PARTIES.iter().position(|p| p == field) {
-                if fact || !stated[n] {
-                    stated[n] |= fact;
-                    each(value, &mut |v| {
-                        if let Some(name) = names.intern(v) {
-                            keep_tag(&mut self.tags, tag(n as u32, name));
-                            if !matches!(value, Value::List(_)) {
-                                self.only[n] = Some(name);
+            match part(name) {
+                Some(Part::Party(n)) => {
+                    let sought = if fact { None } else { sought.next().and_then(Option::as_ref) };
+                    let stated = stated.get_mut(n);
+                    if !fact && stated.as_deref() == Some(&true) {
+                        continue;
+                    }
+                    if let Some(stated) = stated {
+                        *stated |= fact;
+                    }
+                    if let Value::List(_) = value {
+                        each(value, &mut |v| {
+                            if let Some(name) = names.intern(v) {
+                                keep_tag(&mut self.tags, tag(n as u32, name));
                             }
+                        });
+                    } else if !matches!(value, Value::Null) {
+                        let name = if let Some(sought) = sought { names.found(sought) } else { names.intern(value) };
+                        if let (Some(name), Some(only)) = (name, self.only.get_mut(n)) {
+                            keep_tag(&mut self.tags, tag(n as u32, name));
+                            *only = name;
                         }
-                    });
+                    }
                 }
-            } else if let Some(n) = [field::UNIT_ID, field::UNIT_NAME, field::UNIT_SECTOR].iter().position(|f| f == field) {
-                if fact || !stated[PARTIES.len()] {
-                    stated[PARTIES.len()] |= fact;
-                    unit[n] = Some(value);
+                Some(Part::Unit(n)) => {
+                    let [.., stated] = &mut stated;
+                    if fact || !*stated {
+                        *stated |= fact;
+                        if let Some(unit) = unit.get_mut(n) {
+                            *unit = Some(value);
+                        }
+                    }
                 }
-            } else if *field == field::OBJECT_IMPORTANCE {
-                self.importance = value.as_int().and_then(|n| u8::try_from(n).ok()).unwrap_or(0).min(3);
+                Some(Part::Importance) => {
+                    self.importance = value.as_int().and_then(|n| u8::try_from(n).ok()).unwrap_or(0).min(3);
+                }
+                None => {}
             }
         }
         let [Some(id), name, sector] = unit else { return };
         let mut n = 0;
+        let text = &mut self.text;
         each(id, &mut |id| {
-            self.text.clear();
-            push_part(&mut self.text, Some(id), 0);
+            text.clear();
+            push_part(text, Some(id), 0);
             for part in [name, sector] {
-                self.text.push(PART);
-                push_part(&mut self.text, part, n);
+                text.push(PART);
+                push_part(text, part, n);
             }
-            if let Some(name) = names.intern_text(&self.text) {
+            if let Some(name) = names.intern_text(text) {
                 keep_tag(&mut self.tags, tag(UNIT, name));
             }
             n += 1;
@@ -261,7 +325,7 @@ impl Episode {
             peak: 0.0,
             reached: false,
             ahead_s: 0,
-            tags: Tags::Few([0; TAGS_FEW], 0),
+            tags: Tags::Few([NO_TAG; TAGS_FEW], 0),
             more: None,
         }
     }
@@ -303,7 +367,10 @@ impl Episode {
         let order = |e: &(i64, u32, u64)| (e.0, lanes.id(e.1, e.2));
         let entry = (gone.time, gone.lane, gone.seq);
         let oldest = &mut self.more().oldest;
-        if oldest.len() >= OLDEST_MAX && oldest.last().is_some_and(|last| last.0 < gone.time) {
+        if oldest.last().is_none_or(|last| last.0 < gone.time) {
+            if oldest.len() < OLDEST_MAX {
+                oldest.push(entry);
+            }
             return;
         }
         let at = oldest.partition_point(|e| order(e) < order(&entry));

@@ -86,8 +86,15 @@ impl Group {
 
     /// The episode a new entry belongs to; it may make two into one. Past `EPISODES_MAX` the oldest is forgotten untold.
     pub(crate) fn episode_for(&mut self, time: i64, timespan: i64, lanes: &Lanes) -> usize {
+        if self.episodes.is_empty() {
+            self.episodes = Episodes::One(Episode::new(time));
+            return 0;
+        }
         let near = |e: &Episode| time >= e.first.saturating_sub(timespan) && time <= e.last.saturating_add(timespan);
         if let Some(at) = self.episodes.iter().position(near) {
+            if self.episodes.len() == 1 {
+                return at;
+            }
             while let Some(other) = self.episodes.iter().skip(at + 1).position(near) {
                 let other = self.episodes.remove(at + 1 + other);
                 if let (Some(episode), Some(other)) = (self.episodes.get_mut(at), other) {
@@ -257,7 +264,17 @@ impl Group {
     }
 
     /// Lets entries go: those no window can hold any more, and those past the limit. Returns how many of the latter.
+    #[inline]
     pub(crate) fn thin(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes) -> usize {
+        let surely_held = self.ring.newest().saturating_sub(spec.rule.timespan_ns);
+        if self.ring.len() <= spec.entries_max && self.ring.entries.first().is_none_or(|first| first.time >= surely_held) {
+            self.crowded = self.crowded.saturating_add(1);
+            return 0;
+        }
+        self.let_go(spec, lateness, lanes)
+    }
+
+    fn let_go(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes) -> usize {
         let timespan = spec.rule.timespan_ns;
         let late = lateness.saturating_add(LAG_NS).saturating_add(IDLE_NS);
         let surely_held = self.ring.newest().saturating_sub(timespan);

@@ -13,14 +13,21 @@ use crate::spec::KEY_PARTS;
 const BLOCK: usize = 256;
 const EMPTY: u32 = u32::MAX;
 
-#[derive(Default)]
 pub(crate) struct Groups {
     blocks: Vec<Vec<Option<Group>>>,
     free: Vec<u32>,
     len: usize,
     /// Hash and place; a power of two of them.
     table: Vec<(u32, u32)>,
-    hasher: RandomState,
+    /// Different in every process, odd.
+    secrets: [u64; 2],
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        let random = RandomState::new();
+        Self { blocks: Vec::new(), free: Vec::new(), len: 0, table: Vec::new(), secrets: [1, 2].map(|n| random.hash_one(n) | 1) }
+    }
 }
 
 impl Groups {
@@ -39,6 +46,7 @@ impl Groups {
         all.filter_map(|(group, at)| Some((at, group.as_ref()?)))
     }
 
+    #[cfg(test)]
     pub(crate) fn find(&self, spec: u32, key: &[u32; KEY_PARTS]) -> Option<u32> {
         self.find_hashed(self.hash(spec, key), spec, key)
     }
@@ -123,8 +131,16 @@ impl Groups {
         *self = Self::default();
     }
 
+    /// Two multiplications with secrets: the numbers of names are ours, who sends events chooses none of them.
     pub(crate) fn hash(&self, spec: u32, key: &[u32; KEY_PARTS]) -> u32 {
-        (self.hasher.hash_one((spec, key)) >> 32) as u32
+        let [a, b, c, d] = key.map(u64::from);
+        let fold = |a: u64, b: u64| {
+            let wide = u128::from(a) * u128::from(b);
+            wide as u64 ^ (wide >> 64) as u64
+        };
+        let [first, second] = self.secrets;
+        let half = fold(a << 32 ^ b ^ first, c << 32 ^ d ^ second);
+        (fold(half ^ u64::from(spec), first ^ second.rotate_left(32)) >> 16) as u32
     }
 
     fn enter(&mut self, hash: u32, at: u32) {

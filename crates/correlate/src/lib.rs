@@ -26,10 +26,12 @@
 mod ahead;
 mod bytes;
 mod clock;
+mod due;
 mod episode;
 mod group;
 mod held;
 mod kind;
+mod listen;
 mod names;
 mod ring;
 mod room;

@@ -55,15 +55,15 @@ impl Held {
             Self::Free => None,
             Self::Ip(ip) => Some(Form::Ip(*ip)),
             Self::Int(n) => Some(Form::Int(*n)),
-            Self::Short(bytes, len) => std::str::from_utf8(bytes.get(..usize::from(*len))?).ok().map(Form::Text),
-            Self::Long(text) => Some(Form::Text(text)),
+            Self::Short(bytes, len) => Some(Form::Text(bytes.get(..usize::from(*len))?)),
+            Self::Long(text) => Some(Form::Text(text.as_bytes())),
         }
     }
     fn of(value: &Value) -> Self {
         match value {
             Value::Ip(ip) => Self::Ip(*ip),
             Value::Int(n) => Self::Int(*n),
-            Value::Text(text) => Form::Text(text).own(),
+            Value::Text(text) => Form::Text(text.as_bytes()).own(),
             _ => Self::Free,
         }
     }
@@ -80,53 +80,69 @@ pub(crate) struct Names {
     held_after_sweep: usize,
 }
 
+/// A value as it is compared. A text is its bytes: whole characters, as it came from a `str`.
 #[derive(Clone, Copy, PartialEq)]
 enum Form<'a> {
     Ip(IpAddr),
     Int(i64),
-    Text(&'a str),
+    Text(&'a [u8]),
 }
 
-impl Form<'_> {
-    fn of(value: &Value) -> Option<Form<'_>> {
+/// A value on its way to its number: what it is and where its name stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    form: Form<'a>,
+    hash: u32,
+}
+
+impl<'a> Form<'a> {
+    fn of(value: &'a Value) -> Option<Self> {
         match value {
             Value::Ip(ip) => Some(Form::Ip(*ip)),
             Value::Int(n) => Some(Form::Int(*n)),
-            Value::Text(t) => Some(Form::read(cut(t, NAME_BYTES_MAX))),
-            Value::Bool(b) => Some(Form::Text(if *b { "true" } else { "false" })),
+            Value::Text(t) => {
+                let bytes = t.as_bytes();
+                Some(Form::read(if bytes.len() <= NAME_BYTES_MAX { bytes } else { cut(t, NAME_BYTES_MAX).as_bytes() }))
+            }
+            Value::Bool(b) => Some(Form::Text(if *b { b"true" } else { b"false" })),
             Value::Float(x) if x.fract() == 0.0 && x.abs() < 1e15 => Some(Form::Int(*x as i64)),
             Value::Null | Value::Float(_) | Value::Bytes(_) | Value::List(_) => None,
         }
     }
-    fn read(text: &str) -> Form<'_> {
-        let bytes = text.as_bytes();
-        let Some(first) = bytes.first().filter(|_| bytes.len() <= 45) else { return Form::Text(text) };
+    fn read(bytes: &'a [u8]) -> Self {
+        let text = Form::Text(bytes);
+        let Some(first) = bytes.first().filter(|_| bytes.len() <= 45) else { return text };
         if !(first.is_ascii_hexdigit() || matches!(first, b'-' | b':')) || bytes.len() < 2 && !first.is_ascii_digit() {
-            return Form::Text(text);
+            return text;
         }
-        if bytes.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':')) && bytes.iter().any(|b| matches!(b, b'.' | b':')) {
-            return text.parse().map_or(Form::Text(text), Form::Ip);
+        if let Some(ip) = ipv4(bytes) {
+            return Form::Ip(ip);
+        }
+        let parsed = || std::str::from_utf8(bytes).unwrap_or_default();
+        if bytes.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':')) && bytes.contains(&b':') {
+            return parsed().parse().map_or(text, Form::Ip);
         }
         let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
         let plain = digits == b"0" && digits.len() == bytes.len() || digits.first().is_some_and(|d| matches!(d, b'1'..=b'9'));
         if plain && digits.iter().all(u8::is_ascii_digit) {
-            return text.parse().map_or(Form::Text(text), Form::Int);
+            return parsed().parse().map_or(text, Form::Int);
         }
-        Form::Text(text)
+        text
     }
-    fn hash(&self, state: &RandomState) -> u64 {
-        match self {
+    fn hash(&self, state: &RandomState) -> u32 {
+        let hash = match self {
             Form::Ip(ip) => state.hash_one(ip),
             Form::Int(n) => state.hash_one(n),
             Form::Text(t) => state.hash_one(t),
-        }
+        };
+        (hash >> 32) as u32
     }
     fn is(&self, held: &Held) -> bool {
         match (self, held) {
             (Form::Ip(a), Held::Ip(b)) => a == b,
             (Form::Int(a), Held::Int(b)) => a == b,
-            (Form::Text(a), Held::Short(b, len)) => Some(a.as_bytes()) == b.get(..usize::from(*len)),
-            (Form::Text(a), Held::Long(b)) => **a == **b,
+            (Form::Text(a), Held::Short(b, len)) => Some(*a) == b.get(..usize::from(*len)),
+            (Form::Text(a), Held::Long(b)) => *a == b.as_bytes(),
             _ => false,
         }
     }
@@ -138,35 +154,75 @@ impl Form<'_> {
                 let mut bytes = [0; SHORT];
                 match bytes.get_mut(..t.len()) {
                     Some(place) => {
-                        place.copy_from_slice(t.as_bytes());
+                        place.copy_from_slice(t);
                         Held::Short(bytes, t.len() as u8)
                     }
-                    None => Held::Long((*t).into()),
+                    None => Held::Long(std::str::from_utf8(t).unwrap_or_default().into()),
                 }
             }
         }
     }
 }
 
+/// Four numbers up to 255 without leading zeros and the dots between them, as `Ipv4Addr` reads them, in fewer steps.
+fn ipv4(bytes: &[u8]) -> Option<IpAddr> {
+    if !(7..=15).contains(&bytes.len()) {
+        return None;
+    }
+    let (mut address, mut part, mut digits, mut dots) = (0u32, 0u32, 0u32, 0u32);
+    for b in bytes {
+        match b {
+            b'0'..=b'9' => {
+                if digits > 0 && part == 0 {
+                    return None;
+                }
+                part = part * 10 + u32::from(b - b'0');
+                digits += 1;
+                if part > 255 {
+                    return None;
+                }
+            }
+            b'.' if digits > 0 && dots < 3 => {
+                address = address << 8 | part;
+                (part, digits, dots) = (0, 0, dots + 1);
+            }
+            _ => return None,
+        }
+    }
+    (dots == 3 && digits > 0).then(|| std::net::Ipv4Addr::from(address << 8 | part).into())
+}
+
 impl Names {
     /// The number of a value; `None` where the table is full.
     pub(crate) fn intern(&mut self, value: &Value) -> Option<u32> {
         match Form::of(value) {
-            Some(form) => self.put(form),
+            Some(form) => self.put(form, form.hash(&self.hasher)),
             None => {
                 let text = value.to_text();
-                self.put(Form::Text(cut(&text, NAME_BYTES_MAX)))
+                let form = Form::Text(cut(&text, NAME_BYTES_MAX).as_bytes());
+                self.put(form, form.hash(&self.hasher))
             }
         }
     }
 
     /// The number of a text that is taken as it is, whatever it looks like.
     pub(crate) fn intern_text(&mut self, text: &str) -> Option<u32> {
-        self.put(Form::Text(cut(text, 2 * NAME_BYTES_MAX)))
+        let form = Form::Text(cut(text, 2 * NAME_BYTES_MAX).as_bytes());
+        self.put(form, form.hash(&self.hasher))
     }
 
-    fn put(&mut self, form: Form<'_>) -> Option<u32> {
-        let hash = (form.hash(&self.hasher) >> 32) as u32;
+    /// The first half of `intern`, so that memory can be asked for several names at once (`touch`); `None` for what is not held as it is.
+    pub(crate) fn seek<'a>(&self, value: &'a Value) -> Option<Sought<'a>> {
+        let form = Form::of(value)?;
+        Some(Sought { form, hash: form.hash(&self.hasher) })
+    }
+
+    /// The second half of `intern`.
+    pub(crate) fn found(&mut self, sought: &Sought<'_>) -> Option<u32> {
+        self.put(sought.form, sought.hash)
+    }
+
+    fn put(&mut self, form: Form<'_>, hash: u32) -> Option<u32> {
         let mask = self.table.len().wrapping_sub(1);
         let mut place = hash as usize & mask;
         while let Some((known, at)) = self.table.get(place).filter(|(_, at)| *at != NONE) {
@@ -175,6 +231,11 @@ impl Names {
             }
             place = (place + 1) & mask;
         }
+        self.add(form, hash)
+    }
+
+    #[cold]
+    fn add(&mut self, form: Form<'_>, hash: u32) -> Option<u32> {
         let slot = Slot { held: form.own(), marked: false };
         let at = match self.free.pop() {
             Some(at) => {
@@ -212,16 +273,12 @@ impl Names {
         self.slots.get(number as usize).map_or(Value::Null, |s| s.held.value())
     }
 
-    /// Where a value's name would stand in the table, for `touch`.
-    pub(crate) fn place(&self, value: &Value) -> u32 {
-        Form::of(value).map_or(0, |form| (form.hash(&self.hasher) >> 32) as u32)
-    }
-
-    /// Reads the table at these places, then the names there, for the memory to fetch them.
-    pub(crate) fn touch(&self, places: &mut [u32]) {
+    /// Reads the table where these are sought, then the names there, for the memory to fetch them.
+    pub(crate) fn touch<'a>(&self, sought: impl Iterator<Item = &'a Sought<'a>> + Clone) {
         let mask = self.table.len().wrapping_sub(1);
-        places.iter_mut().for_each(|p| *p = self.table.get(*p as usize & mask).map_or(NONE, |(_, at)| *at));
-        let names = places.iter().filter_map(|at| self.slots.get(*at as usize));
+        let place = |s: &Sought<'_>| self.table.get(s.hash as usize & mask).map_or(NONE, |(_, at)| *at);
+        std::hint::black_box(sought.clone().fold(0, |sum, s| sum ^ place(s)));
+        let names = sought.filter_map(|s| self.slots.get(place(s) as usize));
         std::hint::black_box(names.fold(0, |sum, slot| sum + u32::from(slot.marked)));
     }
     /// Values held, and those nothing may refer to any more.
@@ -246,7 +303,7 @@ impl Names {
                 slot.held = Held::Free;
                 self.free.push(at);
             } else if let Some(form) = slot.held.form() {
-                kept.push(((form.hash(&self.hasher) >> 32) as u32, at));
+                kept.push((form.hash(&self.hasher), at));
             }
         }
         self.free.reverse();
@@ -382,6 +439,21 @@ mod tests {
         assert_eq!(n(Value::text("true")), n(Value::Bool(true)));
         let different = [n(Value::text("022")), n(Value::text("-0")), n(Value::text("0")), n(Value::text("")), n(Value::text("+22"))];
         assert!(different.iter().enumerate().all(|(at, a)| different.iter().skip(at + 1).all(|b| a != b)));
+    }
+
+    #[test]
+    fn an_address_is_read_as_the_library_reads_it() {
+        let odd = ["1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1..2.3", "1.2.3.", ".1.2.3", "0.0.0.0", "255.255.255.255", "1.2.3.00"];
+        for text in
+            odd.iter().copied().chain(["10.0.0.1", "1.2.3.a", "1.2.3.4:", "::1", "1:2", "fe80::a", "dead", "::ffff:1.2.3.4", "1.2.3.0"])
+        {
+            let expected = text.parse::<IpAddr>().map_or(Form::Text(text.as_bytes()), Form::Ip);
+            assert!(Form::read(text.as_bytes()) == expected, "{text}");
+        }
+        for n in 0..70_000u32 {
+            let ip = std::net::Ipv4Addr::from(n.wrapping_mul(0x9e37_79b1));
+            assert_eq!(ipv4(ip.to_string().as_bytes()), Some(ip.into()));
+        }
     }
 
     #[test]

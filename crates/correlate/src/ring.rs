@@ -14,6 +14,9 @@ pub(crate) struct Entry {
     pub mark: u32,
 }
 
+/// Entries that are quicker walked through than halved.
+const FEW: usize = 8;
+
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Ring {
     pub entries: Entries,
@@ -72,7 +75,12 @@ impl Entries {
                         list.reserve_exact(list.len() / 2 + 2);
                     }
                 }
-                list.insert((*from + at).min(list.len()), entry);
+                let at = *from + at;
+                if at < list.len() {
+                    list.insert(at, entry);
+                } else {
+                    list.push(entry);
+                }
             }
         }
     }
@@ -131,7 +139,8 @@ impl Ring {
     }
     /// First place whose time is at least `time`.
     pub(crate) fn lower(&self, time: i64) -> usize {
-        self.entries.partition_point(|e| e.time < time)
+        let entries: &[Entry] = &self.entries;
+        if entries.len() <= FEW { entries.iter().take_while(|e| e.time < time).count() } else { entries.partition_point(|e| e.time < time) }
     }
     /// First place whose time is past `time`.
     pub(crate) fn upper(&self, time: i64) -> usize {

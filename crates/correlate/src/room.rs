@@ -10,6 +10,7 @@
 //! What was told and goes on, and what is half way or more, goes only when nothing else is left; each kind of loss is counted.
 
 use ahash::AHashMap;
+use event::AgentId;
 
 use crate::group::Group;
 use crate::kind::NO_NAME;
@@ -32,9 +33,15 @@ impl Windows {
 
     pub(crate) fn place(&mut self, group: Group) -> u32 {
         let (due, serial) = (group.due, group.serial);
-        *self.owners.entry(self.lanes.agent(group.owner)).or_insert(0) += 1;
+        let owner = group.owner as usize;
+        if self.owners.len() <= owner {
+            self.owners.resize(owner + 1, 0);
+        }
+        if let Some(count) = self.owners.get_mut(owner) {
+            *count += 1;
+        }
         let at = self.groups.insert(group);
-        self.due.entry(due).or_default().push((at, serial));
+        self.due.push(due, (at, serial));
         at
     }
 
@@ -45,12 +52,8 @@ impl Windows {
             self.entries = self.entries.saturating_sub(more.pending.len());
             self.weighed = self.weighed.saturating_sub(more.bytes);
         }
-        let agent = self.lanes.agent(group.owner);
-        if let Some(count) = self.owners.get_mut(&agent) {
+        if let Some(count) = self.owners.get_mut(group.owner as usize) {
             *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.owners.remove(&agent);
-            }
         }
         self.stale += 1;
     }
@@ -72,17 +75,25 @@ impl Windows {
             return;
         }
         if held < self.limits.groups_max && self.names.len() * NAME_BYTES > self.limits.bytes_max / 4 {
-            // Perhaps it is only names that nobody bears any more.
-            self.sweep();
-            if self.bytes() < self.limits.bytes_max / 16 * 15 {
-                return;
-            }
+            // Perhaps it is only names that nobody bears any more. Not now: those of the present finding are not borne yet.
+            self.names_heavy = true;
+            return;
         }
+        self.let_some_go();
+    }
+
+    /// Lets a sixteenth of the groups go.
+    pub(crate) fn let_some_go(&mut self) {
+        let held = self.held().0;
         let count = (held / 16).max(1);
         // Rank, then who goes first among equals, then the serial so that there are no equals.
         let mut ranked: Vec<(u32, i64, u64, u32)> = Vec::new();
-        let loudest = self.owners.iter().map(|(agent, n)| (*n, *agent)).max();
-        let others = self.owners.len().saturating_sub(1);
+        let mut owners: AHashMap<AgentId, u32> = AHashMap::new();
+        for (count, lane) in self.owners.iter().zip(0..).filter(|(count, _)| **count > 0) {
+            *owners.entry(self.lanes.agent(lane)).or_insert(0) += count;
+        }
+        let loudest = owners.iter().map(|(agent, n)| (*n, *agent)).max();
+        let others = owners.len().saturating_sub(1);
         let flooded = loudest.filter(|(n, _)| *n as usize > held / 8 && *n as usize * others > 4 * held.saturating_sub(*n as usize));
         if let Some((_, agent)) = flooded {
             let own = |g: &Group| self.lanes.agent(g.owner) == agent;
@@ -108,11 +119,7 @@ impl Windows {
         }
         if self.stale > self.held().0 / 2 {
             let groups = &self.groups;
-            self.due.retain(|_, list| {
-                list.retain(|(at, serial)| groups.get(*at).is_some_and(|g| g.serial == *serial));
-                list.shrink_to_fit();
-                !list.is_empty()
-            });
+            self.due.retain(|(at, serial)| groups.get(*at).is_some_and(|g| g.serial == *serial));
             self.stale = 0;
         }
     }

@@ -3,20 +3,21 @@
 //! State is a slab of groups; a group is a ring of entries in event-time order and its open episodes. One owner, no locks.
 //! Nothing ever iterates a hash map where the order could show, so the same input gives the same output on any machine.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use event::{AgentId, Event, EventId, Finding, Name, RuleMeta, SECOND_NS, Timestamp, Value, field};
+use event::{Event, EventId, Finding, Name, RuleMeta, SECOND_NS, Timestamp, Value, field};
 use rule::{Correlation, RuleError};
 
 use crate::REFRESH_S;
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, Asked};
 use crate::clock::Clock;
+use crate::due::Due;
 use crate::episode::{PARTIES, Seen};
 use crate::group::{Group, More};
 use crate::held::Groups;
-use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Samples, first_value};
+use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Sample, Samples, first_value};
+use crate::listen::{Listener, Listeners};
 use crate::names::{Lanes, Names};
 use crate::ring::Entry;
 use crate::spec::{KEY_PARTS, Spec};
@@ -70,15 +71,14 @@ pub struct Counters {
 pub struct Windows {
     pub(crate) specs: Vec<Spec>,
     pub(crate) groups: Groups,
-    /// Rule id → rules that listen to it, with the slots it has there.
-    pub(crate) listeners: AHashMap<String, Arc<[(u32, u32)]>>,
-    /// When to look at a group again: second of event time → place and serial; never later than it could close.
-    pub(crate) due: BTreeMap<i64, Vec<(u32, u64)>>,
+    pub(crate) listeners: Listeners,
+    /// When to look at a group again; never later than it could close.
+    pub(crate) due: Due,
     pub(crate) clock: Clock,
     pub(crate) names: Names,
     pub(crate) lanes: Lanes,
-    /// Groups by the agent whose event opened them.
-    pub(crate) owners: AHashMap<AgentId, u32>,
+    /// Groups by the lane whose event opened them.
+    pub(crate) owners: Vec<u32>,
     pub(crate) serial: u64,
     pub(crate) entries: usize,
     /// Bytes of memories and tallies, as last weighed.
@@ -88,6 +88,8 @@ pub struct Windows {
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
     pub(crate) ahead: Ahead,
+    /// There may be room among the names: they are swept before the next finding.
+    pub(crate) names_heavy: bool,
     seen: Seen,
     keys: Vec<[u32; KEY_PARTS]>,
     notes: Vec<u64>,
@@ -104,12 +106,12 @@ impl Windows {
         let mut windows = Self {
             specs: Vec::new(),
             groups: Groups::default(),
-            listeners: AHashMap::new(),
-            due: BTreeMap::new(),
+            listeners: Listeners::default(),
+            due: Due::default(),
             clock: Clock::default(),
             names: Names::default(),
             lanes: Lanes::default(),
-            owners: AHashMap::new(),
+            owners: Vec::new(),
             serial: 0,
             entries: 0,
             weighed: 0,
@@ -117,25 +119,17 @@ impl Windows {
             counters: Counters::default(),
             limits,
             ahead: Ahead::default(),
+            names_heavy: false,
             seen: Seen::default(),
             keys: Vec::new(),
             notes: Vec::new(),
         };
         let mut errors = Vec::new();
-        let mut listeners: AHashMap<String, Vec<(u32, u32)>> = AHashMap::new();
         let titles: AHashMap<&str, &str> =
             metas.iter().chain(rules.iter().map(|r| &r.meta)).map(|m| (m.id.as_str(), m.title.as_str())).collect();
         for rule in rules {
             match Spec::new(rule, &titles, &limits) {
                 Ok(spec) => {
-                    let at = windows.specs.len() as u32;
-                    for (slot, reference) in spec.rule.rules.iter().enumerate().take(32) {
-                        let listening = listeners.entry(reference.id.clone()).or_default();
-                        match listening.iter_mut().find(|(spec, _)| *spec == at) {
-                            Some((_, slots)) => *slots |= 1 << slot,
-                            None => listening.push((at, 1 << slot)),
-                        }
-                    }
                     windows.specs.push(spec);
                 }
                 Err((what, way_out)) => {
@@ -143,7 +137,7 @@ impl Windows {
                 }
             }
         }
-        windows.listeners = listeners.into_iter().map(|(id, l)| (id, l.into())).collect();
+        windows.listeners = Listeners::new(&windows.specs);
         (windows, errors)
     }
 
@@ -220,21 +214,35 @@ impl Windows {
 
     /// Feeds `findings[at]` to every rule that listens. A correlation's retelling feeds nobody: it is no new fact.
     fn take(&mut self, at: usize, now: i64, findings: &mut Vec<Finding>) {
+        if std::mem::take(&mut self.names_heavy) {
+            self.sweep();
+            if self.bytes() >= self.limits.bytes_max / 16 * 15 {
+                self.let_some_go();
+            }
+        }
         let Some(finding) = findings.get(at) else { return };
-        let Some(listening) = self.listeners.get(&finding.rule.id) else { return };
         if finding.span.is_some() && finding.reasons.iter().any(|r| r.args.iter().any(|(n, _)| n == "again")) {
             return;
         }
-        let listening = Arc::clone(listening);
+        let (listening, asked) = match self.ahead.recall(finding, &mut self.seen) {
+            Some((listening, asked)) => (listening, Some(asked)),
+            None => {
+                let Some(listening) = self.listeners.find(&finding.rule) else { return };
+                self.seen.gather(finding, &mut self.names, &mut std::iter::empty());
+                (listening, None)
+            }
+        };
         let mut told = Vec::new();
         self.see(finding, now);
-        for (spec, slots) in listening.iter() {
-            self.enter(*spec, *slots, finding, now, &mut told);
+        for (n, place) in listening.range().enumerate() {
+            let Some(listener) = self.listeners.get(place) else { break };
+            let asked = asked.and_then(|asked| self.ahead.asked(asked + n));
+            self.enter(&listener, asked, finding, now, &mut told);
         }
         findings.append(&mut told);
     }
 
-    /// Reads once what all rules need.
+    /// Reads once what all rules need, beside who is concerned.
     fn see(&mut self, finding: &Finding, now: i64) {
         let event = finding.event.as_deref();
         // A correlation's own finding was put right when its entries were taken in.
@@ -242,9 +250,6 @@ impl Windows {
         let (time, back) = Clock::right(finding.time.ns(), skew, now, self.ahead_ns());
         self.counters.clock_ahead += u64::from(back > 0);
         let id = event.map(|e| e.id).or_else(|| finding.evidence.last().map(|e| e.id)).unwrap_or(EventId::NONE);
-        if !self.ahead.recall(finding, &mut self.seen) {
-            self.seen.gather(finding, &mut self.names);
-        }
         self.seen.time = time;
         self.seen.back = back;
         self.seen.lane = self.lanes.intern(id);
@@ -252,34 +257,42 @@ impl Windows {
         self.seen.weight = finding.count.max(1);
     }
 
-    fn enter(&mut self, spec_at: u32, slots: u32, finding: &Finding, now: i64, told: &mut Vec<Finding>) {
-        let Some(spec) = self.specs.get(spec_at as usize) else { return };
-        let slot = slots.trailing_zeros() as usize;
+    /// `asked`: what `foresee` knows of the group.
+    fn enter(&mut self, listener: &Listener, asked: Option<Asked>, finding: &Finding, now: i64, told: &mut Vec<Finding>) {
+        let Some(spec) = self.specs.get(listener.spec as usize) else { return };
         let mut keys = std::mem::take(&mut self.keys);
         keys.clear();
         let mut samples = Samples::default();
-        if group_keys(&spec.rule, slot, finding, &self.seen, &mut self.names, &mut keys) {
-            let input = &mut Input { rule: &spec.rule, slot, slots, finding, names: &mut self.names };
-            spec.kind.read(input, &mut samples);
-        }
-        if samples.is_empty() {
-            self.counters.ungrouped += 1;
-        } else {
-            let rule = self.specs.get(spec_at as usize).map(|s| s.judged);
-            for key in &keys {
-                match rule {
-                    Some(Judged::Memory) => self.put_aside(spec_at, *key, &samples, now),
-                    _ => told.extend(self.put(spec_at, *key, &samples, finding, now)),
+        let slot = listener.slot as usize;
+        let key = match asked {
+            Some(asked) => asked.key,
+            None => listener.key(&self.seen),
+        };
+        if key.is_some() || group_keys(&spec.rule, slot, finding, &self.seen, &mut self.names, &mut keys) {
+            match listener.fixed {
+                Some(value) => samples.push(Sample { value, mark: listener.slots, label: None }),
+                None => {
+                    let input = &mut Input { rule: &spec.rule, slot, slots: listener.slots, finding, names: &mut self.names };
+                    spec.kind.read(input, &mut samples);
                 }
             }
         }
-        drop(samples);
+        self.counters.ungrouped += u64::from(samples.is_empty());
+        let asked = asked.filter(|asked| asked.key.is_some());
+        for key in key.iter().chain(&keys).take_while(|_| !samples.is_empty()) {
+            match listener.judged {
+                Judged::Memory => self.put_aside(listener.spec, *key, asked, &samples, now),
+                _ => told.extend(self.put(listener, *key, asked, &samples, finding, now)),
+            }
+        }
         self.keys = keys;
     }
 
     /// The group of a key, opened where there is none.
-    fn group_of(&mut self, spec: u32, key: [u32; KEY_PARTS], due: i64) -> u32 {
-        if let Some(at) = self.groups.find(spec, &key) {
+    fn group_of(&mut self, spec: u32, key: [u32; KEY_PARTS], asked: Option<Asked>, due: i64) -> u32 {
+        let there = asked.map(|a| a.at).filter(|at| self.groups.get(*at).is_some_and(|g| g.spec == spec && g.key == key));
+        let hash = || asked.map_or_else(|| self.groups.hash(spec, &key), |a| a.hash);
+        if let Some(at) = there.or_else(|| self.groups.find_hashed(hash(), spec, &key)) {
             return at;
         }
         self.make_room();
@@ -289,14 +302,22 @@ impl Windows {
     }
 
     /// An entry for a window: put in its place, measured, told if that makes the difference.
-    fn put(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &Samples<'_>, finding: &Finding, now: i64) -> Option<Finding> {
+    fn put(
+        &mut self,
+        listener: &Listener,
+        key: [u32; KEY_PARTS],
+        asked: Option<Asked>,
+        samples: &Samples<'_>,
+        finding: &Finding,
+        now: i64,
+    ) -> Option<Finding> {
         let lateness = self.lateness_ns();
-        let timespan = self.specs.get(spec_at as usize)?.rule.timespan_ns;
-        let settles = self.specs.get(spec_at as usize)?.judged == Judged::Settled;
+        let timespan = self.specs.get(listener.spec as usize)?.rule.timespan_ns;
+        let settles = listener.judged == Judged::Settled;
         let time = self.seen.time;
         let due = if settles { time } else { time.saturating_add(timespan) };
-        let group_at = self.group_of(spec_at, key, due);
-        let (spec, group) = (self.specs.get_mut(spec_at as usize)?, self.groups.get_mut(group_at)?);
+        let group_at = self.group_of(listener.spec, key, asked, due);
+        let (spec, group) = (self.specs.get_mut(listener.spec as usize)?, self.groups.get_mut(group_at)?);
         group.arrival = group.arrival.max(now);
         group.importance = group.importance.max(self.seen.importance);
         let before = group.ring.len();
@@ -332,10 +353,11 @@ impl Windows {
                     episode.more().notes.clone_from(&self.notes);
                 }
             }
-            if let Some(label) = sample.label.as_deref().filter(|_| episode.wants_samples())
-                && let Some(name) = self.names.intern(label)
-            {
-                episode.keep_sample(name);
+            if let Some(label) = sample.label.as_deref().filter(|_| episode.wants_samples()) {
+                let known = listener.counted.and_then(|n| self.seen.only.get(n)).filter(|name| **name != NO_NAME);
+                if let Some(name) = known.copied().or_else(|| self.names.intern(label)) {
+                    episode.keep_sample(name);
+                }
             }
         }
         let mut told = None;
@@ -353,16 +375,16 @@ impl Windows {
             let second = second_after(time);
             if second < old {
                 group.due = second;
-                self.due.entry(second).or_default().push((group_at, serial));
+                self.due.push(second, (group_at, serial));
             }
         }
         told.map(|told| self.count_told(told))
     }
 
     /// An entry for a memory: waits until its time is complete.
-    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], samples: &Samples<'_>, now: i64) {
+    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], asked: Option<Asked>, samples: &Samples<'_>, now: i64) {
         let time = self.seen.time;
-        let group_at = self.group_of(spec_at, key, time);
+        let group_at = self.group_of(spec_at, key, asked, time);
         let (Some(spec), Some(group)) = (self.specs.get_mut(spec_at as usize), self.groups.get_mut(group_at)) else {
             return;
         };
@@ -395,7 +417,7 @@ impl Windows {
         let second = if crowded { i64::MIN } else { second_after(time) };
         if second < old {
             group.due = second;
-            self.due.entry(second).or_default().push((group_at, serial));
+            self.due.push(second, (group_at, serial));
         }
     }
 
@@ -409,9 +431,7 @@ impl Windows {
     }
 
     fn close_due(&mut self, mark: i64, now: i64, findings: &mut Vec<Finding>) {
-        while let Some(entry) = self.due.first_entry().filter(|e| e.key().saturating_mul(SECOND_NS) <= mark) {
-            let second = *entry.key();
-            let mut all = entry.remove();
+        while let Some((second, mut all)) = self.due.pop(mark) {
             let before = all.len();
             all.sort_unstable_by_key(|(_, serial)| *serial);
             let stands = |g: &Group, serial| g.serial == serial && g.due == second;
@@ -432,10 +452,11 @@ impl Windows {
         let spec_at = group.spec as usize;
         let next = match self.specs.get(spec_at).map(|s| s.judged) {
             Some(Judged::Memory) => self.look_back(at, mark, findings),
-            Some(_) => {
+            Some(Judged::Settled) => {
                 self.settle(at, mark, findings);
                 self.close(at, mark, now, findings)
             }
+            Some(Judged::AtOnce) => self.close(at, mark, now, findings),
             None => None,
         };
         let Some(next) = next else { return self.remove(at) };
@@ -444,7 +465,7 @@ impl Windows {
         let second = second_after(next).max(mark.div_euclid(SECOND_NS).saturating_add(1));
         group.due = second;
         let serial = group.serial;
-        self.due.entry(second).or_default().push((at, serial));
+        self.due.push(second, (at, serial));
     }
 
     /// Judges the windows whose end the watermark has passed, in order.

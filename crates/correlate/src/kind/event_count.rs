@@ -3,7 +3,7 @@
 use event::Reason;
 use rule::Correlation;
 
-use super::{Input, Kind, Refusal, Sample, Samples, Step, Tally, Telling, shown, with_condition};
+use super::{Kind, Refusal, Step, Tally, Telling, shown, with_condition};
 use crate::ring::Entry;
 
 pub(super) struct EventCount;
@@ -18,8 +18,8 @@ impl Kind for EventCount {
     fn check(&self, rule: &Correlation) -> Result<(), Refusal> {
         with_condition(rule, "gte: 10")
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
-        out.push(Sample { value: 0, mark: input.slots, label: None });
+    fn fixed(&self, _slots: u32) -> Option<u64> {
+        Some(0)
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Number(0))

@@ -123,8 +123,16 @@ pub(crate) trait Kind: Sync {
     fn note_is_name(&self, _n: usize) -> bool {
         false
     }
-    /// What the finding gives to count; nothing pushed: it does not count.
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>);
+    /// The value of every sample, for a kind that reads nothing of a finding but which rules it is of.
+    fn fixed(&self, _slots: u32) -> Option<u64> {
+        None
+    }
+    /// Whether the one sample's label is the value of the rule's one field.
+    fn labels_field(&self) -> bool {
+        false
+    }
+    /// What the finding gives to count; not asked where `fixed` says it; nothing pushed: it does not count.
+    fn read<'a>(&self, _input: &mut Input<'a, '_>, _out: &mut Samples<'a>) {}
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally>;
     /// What `tally` would measure of a window that is this short and has no chains before it, where that is quickly said.
     fn few(&self, _window: &[Entry]) -> Option<f64> {
@@ -452,7 +460,10 @@ impl Hash {
         use std::fmt::Write;
         // Writing into a hash cannot fail.
         let _ = match value {
-            Value::Text(t) => self.write_str(t),
+            Value::Text(t) => {
+                self.bytes(t.as_bytes());
+                Ok(())
+            }
             Value::Int(n) => write!(self, "{n}"),
             Value::Ip(ip) => write!(self, "{ip}"),
             other => self.write_str(&other.to_text()),

@@ -27,6 +27,12 @@ pub(super) fn number(entry: &Entry) -> f64 {
     f64::from_bits(entry.value)
 }
 
+/// The number in millionths; the short way for all but huge ones.
+fn millionths(entry: &Entry) -> i128 {
+    let x = number(entry) * MILLIONTHS;
+    if x.abs() < 9e15 { i128::from(x as i64) } else { x as i128 }
+}
+
 /// Two neighbours as one: the sum and how many they were, at the later one's place.
 pub(crate) fn added(older: &Entry, newer: &Entry) -> Entry {
     Entry { value: (number(older) + number(newer)).to_bits(), mark: older.mark.saturating_add(newer.mark), ..*newer }
@@ -47,11 +53,11 @@ impl Sum {
         *self = Self::default();
     }
     pub(super) fn add(&mut self, entry: &Entry) {
-        self.millionths = self.millionths.saturating_add((number(entry) * MILLIONTHS) as i128);
+        self.millionths = self.millionths.saturating_add(millionths(entry));
         self.count = self.count.saturating_add(u64::from(entry.mark));
     }
     pub(super) fn take(&mut self, entry: &Entry) {
-        self.millionths = self.millionths.saturating_sub((number(entry) * MILLIONTHS) as i128);
+        self.millionths = self.millionths.saturating_sub(millionths(entry));
         self.count = self.count.saturating_sub(u64::from(entry.mark));
     }
 }

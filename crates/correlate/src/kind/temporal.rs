@@ -3,7 +3,7 @@
 use event::{Reason, Value};
 use rule::Correlation;
 
-use super::{Distinct, Full, Input, Kind, Refusal, Sample, Samples, Tally, Telling};
+use super::{Distinct, Full, Kind, Refusal, Tally, Telling};
 
 pub(super) struct Temporal;
 
@@ -23,8 +23,8 @@ impl Kind for Temporal {
     fn full(&self) -> Full {
         Full::OnePerValue
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
-        out.push(Sample { value: u64::from(input.slots), mark: input.slots, label: None });
+    fn fixed(&self, slots: u32) -> Option<u64> {
+        Some(u64::from(slots))
     }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Distinct::default())

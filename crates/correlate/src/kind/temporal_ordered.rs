@@ -6,7 +6,7 @@ use rule::Correlation;
 
 use super::sequence::Sequence;
 use super::temporal::{names, several};
-use super::{Full, Input, Kind, Refusal, Sample, Samples, Tally, Telling};
+use super::{Full, Kind, Refusal, Tally, Telling};
 use crate::ring::Entry;
 
 pub(super) struct TemporalOrdered;
@@ -27,8 +27,8 @@ impl Kind for TemporalOrdered {
     fn full(&self) -> Full {
         Full::Chains
     }
-    fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
-        out.push(Sample { value: 0, mark: input.slots, label: None });
+    fn fixed(&self, _slots: u32) -> Option<u64> {
+        Some(0)
     }
     fn tally(&self, rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Sequence::new(rule.rules.len(), rule.timespan_ns))

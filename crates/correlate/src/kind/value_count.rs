@@ -29,6 +29,9 @@ impl Kind for ValueCount {
     fn full(&self) -> Full {
         Full::OnePerValue
     }
+    fn labels_field(&self) -> bool {
+        true
+    }
     /// A finding that lacks one of the fields is not counted. Where one field is counted and it is a list (a correlation over
     /// correlations: the units an attack was seen at), each element counts.
     fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
