@@ -8,12 +8,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::fields::{Field, Kind, Shape};
+use crate::fields::{Field, Home, Kind, Shape};
 use crate::value::Value;
 
 /// A JSON tree over the values of an event.
 pub(crate) enum Node<'a> {
-    Leaf(&'a Value),
+    /// A field of the event: which of its fields, and whether it is text whatever its value is.
+    Leaf {
+        at: u16,
+        value: &'a Value,
+        quoted: bool,
+    },
     Text(Cow<'a, str>),
     Int(i64),
     /// A list of fixed words.
@@ -102,37 +107,87 @@ fn has(kind: Kind, top: &str) -> bool {
 pub(crate) fn belongs(kind: Kind, field: Field, value: &Value) -> bool {
     let name = field.name();
     let top = name.split('.').next().unwrap_or(name);
-    has(kind, top) && fits(field.shape(), name, value)
+    has(kind, top) && Fit::of(field).takes(value)
 }
 
-fn fits(shape: Shape, name: &str, value: &Value) -> bool {
-    match (shape, value) {
-        (Shape::Text, Value::Text(text)) if name == "http_request.http_method" => METHODS.contains(&&**text),
-        (Shape::Text, Value::Text(text)) => !name.ends_with(".mac") || is_mac(text),
-        (Shape::Text, Value::Ip(_) | Value::Bytes(_) | Value::Int(_) | Value::Bool(_) | Value::Float(_)) => !name.ends_with(".mac"),
-        (Shape::Int, Value::Int(n)) => match name.rsplit('.').next().unwrap_or(name) {
-            "port" => (0..=65_535).contains(n),
-            "status_id" => matches!(n, 0..=2 | 99),
-            "rcode_id" => matches!(n, 0..=11 | 16..=25 | 99),
-            "protocol_ver_id" => matches!(n, 0 | 4 | 6 | 99),
-            "direction_id" => matches!(n, 0..=4 | 99),
-            _ => true,
-        },
-        (Shape::Float, Value::Float(x)) => x.is_finite(),
-        (Shape::Bool, Value::Bool(_)) | (Shape::Ip, Value::Ip(_)) | (Shape::Float, Value::Int(_)) => true,
-        (Shape::List, Value::List(list)) => {
-            name != "http_request.x_forwarded_for" || list.iter().all(|v| v.to_text().parse::<std::net::IpAddr>().is_ok())
+/// What a value must look like at the OCSF place of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// OCSF has no place for the field.
+    Never,
+    Text,
+    Mac,
+    Method,
+    Int,
+    Port,
+    Status,
+    Rcode,
+    Version,
+    Direction,
+    Float,
+    Bool,
+    Ip,
+    List,
+    Addresses,
+}
+
+impl Fit {
+    pub(crate) fn of(field: Field) -> Self {
+        let name = field.name();
+        match (field.home(), field.shape()) {
+            (Home::Vedette, _) => Self::Never,
+            (_, Shape::Text) if name == "http_request.http_method" => Self::Method,
+            (_, Shape::Text) if name.ends_with(".mac") => Self::Mac,
+            (_, Shape::Text) => Self::Text,
+            (_, Shape::Int) => match name.rsplit('.').next().unwrap_or(name) {
+                "port" => Self::Port,
+                "status_id" => Self::Status,
+                "rcode_id" => Self::Rcode,
+                "protocol_ver_id" => Self::Version,
+                "direction_id" => Self::Direction,
+                _ => Self::Int,
+            },
+            (_, Shape::Float) => Self::Float,
+            (_, Shape::Bool) => Self::Bool,
+            (_, Shape::Ip) => Self::Ip,
+            (_, Shape::List) if name == "http_request.x_forwarded_for" => Self::Addresses,
+            (_, Shape::List) => Self::List,
         }
-        _ => false,
+    }
+
+    #[inline]
+    pub(crate) fn takes(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Never, _) => false,
+            (Self::Text, Value::Text(_) | Value::Ip(_) | Value::Bytes(_) | Value::Int(_) | Value::Bool(_) | Value::Float(_)) => true,
+            (Self::Mac, Value::Text(text)) => is_mac(text.as_bytes()),
+            (Self::Method, Value::Text(text)) => METHODS.contains(&&**text),
+            (Self::Method, Value::Ip(_) | Value::Bytes(_) | Value::Int(_) | Value::Bool(_) | Value::Float(_)) => true,
+            (Self::Int, Value::Int(_)) | (Self::Bool, Value::Bool(_)) | (Self::Ip, Value::Ip(_)) | (Self::List, Value::List(_)) => true,
+            (Self::Port, Value::Int(n)) => (0..=65_535).contains(n),
+            (Self::Status, Value::Int(n)) => matches!(n, 0..=2 | 99),
+            (Self::Rcode, Value::Int(n)) => matches!(n, 0..=11 | 16..=25 | 99),
+            (Self::Version, Value::Int(n)) => matches!(n, 0 | 4 | 6 | 99),
+            (Self::Direction, Value::Int(n)) => matches!(n, 0..=4 | 99),
+            (Self::Float, Value::Float(x)) => x.is_finite(),
+            (Self::Float, Value::Int(_)) => true,
+            (Self::Addresses, Value::List(list)) => list.iter().all(|v| v.to_text().parse::<std::net::IpAddr>().is_ok()),
+            _ => false,
+        }
     }
 }
 
-pub(crate) fn is_mac(text: &str) -> bool {
-    let mut parts = 0;
-    text.split([':', '-']).all(|part| {
-        parts += 1;
-        part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit())
-    }) && parts == 6
+/// Six bytes in hexadecimal with one colon or hyphen between two.
+pub(crate) fn is_mac(text: &[u8]) -> bool {
+    let Some(text) = text.first_chunk::<17>().filter(|_| text.len() == 17) else { return false };
+    text.iter().enumerate().all(|(n, c)| if n % 3 == 2 { matches!(c, b':' | b'-') } else { c.is_ascii_hexdigit() })
+}
+
+/// Whether `complete` looks at the value of this field; of others it counts only whether they are there.
+pub(crate) fn value_decides(field: Field) -> bool {
+    let mut parts = field.name().rsplit('.');
+    let (last, object) = (parts.next(), parts.next());
+    matches!((object, last), (Some("file" | "file_result"), Some("path" | "type")) | (Some("os"), Some("name")))
 }
 
 /// Adds what the class and its objects cannot be without, and names the OCSF profiles that were used.
@@ -214,7 +269,7 @@ fn fill<'a>(name: &str, object: &mut Map<'a>) {
         }
         "os" => {
             let linux = match object.entry("name").or_insert_with(Node::unknown) {
-                Node::Leaf(value) => value.to_text().to_ascii_lowercase().contains("linux"),
+                Node::Leaf { value, .. } => value.to_text().to_ascii_lowercase().contains("linux"),
                 _ => false,
             };
             object.insert("type_id", Node::Int(if linux { 200 } else { 0 }));
@@ -227,7 +282,7 @@ fn fill<'a>(name: &str, object: &mut Map<'a>) {
         }
         "file" | "file_result" => {
             let text = |name: &str| match object.get(name) {
-                Some(Node::Leaf(value)) => Some(value.to_text().into_owned()),
+                Some(Node::Leaf { value, .. }) => Some(value.to_text().into_owned()),
                 _ => None,
             };
             let kind = match text("type").as_deref() {

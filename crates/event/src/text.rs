@@ -42,6 +42,12 @@ impl Text {
             Repr::Long(text) => text.as_bytes(),
         }
     }
+
+    /// A text that lies in place, with zeros behind it, and its length.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<(&[u8; SHORT_BYTES], usize)> {
+        if let Repr::Short { len, bytes } = &self.0 { Some((bytes, usize::from(*len))) } else { None }
+    }
 }
 
 impl From<&str> for Text {

@@ -232,6 +232,9 @@ impl Fields {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &Value)> {
         self.entries.iter().map(|(n, v)| (n, v))
     }
+    pub(crate) fn as_slice(&self) -> &[(Name, Value)] {
+        &self.entries
+    }
     pub fn len(&self) -> usize {
         self.entries.len()
     }

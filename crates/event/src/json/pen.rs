@@ -1,0 +1,297 @@
+//! Writes values as JSON into a buffer that is used again for each line.
+//!
+//! Short things are copied in pieces of a fixed size and only the place moves by their real length: a copy of a length known to the compiler is two
+//! instructions, one of any length is a call. So the buffer always has `PAD` bytes to spare behind the place.
+
+use std::net::IpAddr;
+
+use super::{needs_escape, write_json_text};
+use crate::value::Value;
+use crate::{Class, EventId, LogSource};
+
+/// Bytes copied at once.
+const PIECE: usize = 32;
+/// Bytes behind every place that may be written over.
+pub(super) const PAD: usize = 2 * PIECE;
+
+#[derive(Default)]
+pub(super) struct Pen {
+    buffer: Vec<u8>,
+    at: usize,
+    /// What is still to come at most, besides values that are longer than a piece: those make their own room.
+    rest: usize,
+}
+
+impl Pen {
+    /// A new line, with so much text and so many values.
+    pub(super) fn begin(&mut self, text: usize, values: usize) {
+        (self.at, self.rest) = (0, text + values * PIECE);
+        self.room(0);
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.at).unwrap_or_default()
+    }
+
+    #[inline]
+    fn room(&mut self, bytes: usize) {
+        let wanted = self.at + bytes + self.rest + PAD;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted.next_power_of_two(), 0);
+        }
+    }
+
+    /// Copies a part of a text that has `PAD` bytes to spare.
+    #[inline]
+    pub(super) fn copy(&mut self, text: &[u8], mut from: usize, upto: usize) {
+        let mut at = self.at;
+        self.at += upto - from;
+        while from < upto {
+            if let (Some(piece), Some(place)) = (piece::<PIECE>(text, from), place::<PIECE>(&mut self.buffer, at)) {
+                *place = *piece;
+            }
+            from += PIECE;
+            at += PIECE;
+        }
+    }
+
+    /// Any bytes of any length.
+    fn put(&mut self, bytes: &[u8]) {
+        self.room(bytes.len());
+        if let Some(place) = self.buffer.get_mut(self.at..self.at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        self.at += bytes.len();
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.buffer.get_mut(self.at) {
+            *place = byte;
+        }
+        self.at += 1;
+    }
+
+    pub(super) fn value(&mut self, value: &Value) {
+        match value {
+            Value::Text(text) => match text.short() {
+                Some((bytes, len)) if !short_needs_escape(bytes, len) => self.short(bytes, len),
+                _ => self.text(text),
+            },
+            Value::Int(n) => self.int(*n),
+            Value::Ip(IpAddr::V4(ip)) => {
+                self.byte(b'"');
+                for byte in ip.octets() {
+                    let (digits, len) = DECIMAL[usize::from(byte)];
+                    if let Some(place) = place::<4>(&mut self.buffer, self.at) {
+                        *place = digits;
+                    }
+                    self.at += usize::from(len) + 1;
+                }
+                // The last point is none.
+                self.at -= 1;
+                self.byte(b'"');
+            }
+            Value::Bool(true) => self.put(b"true"),
+            Value::Bool(false) => self.put(b"false"),
+            Value::Float(x) if x.is_finite() => self.put(x.to_string().as_bytes()),
+            Value::Float(_) | Value::Null => self.put(b"null"),
+            Value::Ip(_) | Value::Bytes(_) => self.text(&value.to_text()),
+            Value::List(list) => {
+                self.byte(b'[');
+                for (n, item) in list.iter().enumerate() {
+                    self.room(PIECE);
+                    if n > 0 {
+                        self.byte(b',');
+                    }
+                    self.value(item);
+                }
+                self.room(1);
+                self.byte(b']');
+            }
+        }
+    }
+
+    /// The value where text is wanted.
+    #[inline]
+    pub(super) fn quoted(&mut self, value: &Value) {
+        match value {
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) => self.text(&value.to_text()),
+            _ => self.value(value),
+        }
+    }
+
+    /// A short text that needs no escaping.
+    #[inline]
+    fn short(&mut self, bytes: &[u8; 22], len: usize) {
+        self.byte(b'"');
+        if let Some(place) = place(&mut self.buffer, self.at) {
+            *place = *bytes;
+        }
+        self.at += len;
+        self.byte(b'"');
+    }
+
+    fn text(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        self.room(bytes.len() + 2);
+        if bytes.chunks(PIECE).any(|piece| piece.iter().fold(false, |bad, b| bad | needs_escape(*b))) {
+            let mut escaped = String::new();
+            write_json_text(text, &mut escaped);
+            return self.put(escaped.as_bytes());
+        }
+        self.byte(b'"');
+        self.put(bytes);
+        self.byte(b'"');
+    }
+
+    #[inline]
+    pub(super) fn int(&mut self, n: i64) {
+        if n < 0 {
+            self.byte(b'-');
+        }
+        self.number(n.unsigned_abs());
+    }
+
+    /// Two digits at a time, without the machinery of formatting: a line has two dozen numbers.
+    #[inline]
+    fn number(&mut self, mut n: u64) {
+        if n < 10 {
+            return self.byte(b'0' + n as u8);
+        }
+        // Digits stand at the end of the first half; what is behind them is written over.
+        let mut digits = [0u8; 20 + PIECE];
+        let mut at = 20;
+        while n >= 10 {
+            let two = (n % 100) as u8;
+            n /= 100;
+            at -= 2;
+            digits[at] = b'0' + two / 10;
+            digits[at + 1] = b'0' + two % 10;
+        }
+        if n > 0 {
+            at -= 1;
+            digits[at] = b'0' + n as u8;
+        }
+        if let (Some(piece), Some(place)) = (piece::<20>(&digits, at), place::<20>(&mut self.buffer, self.at)) {
+            *place = *piece;
+        }
+        self.at += 20 - at;
+    }
+
+    pub(super) fn id(&mut self, id: EventId) {
+        self.room(PAD);
+        let mut digits = [0u8; 16];
+        for (n, digit) in digits.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(id.agent.0 >> (60 - 4 * n) & 15) as usize];
+        }
+        if let Some(place) = place(&mut self.buffer, self.at) {
+            *place = digits;
+        }
+        self.at += digits.len();
+        self.byte(b'-');
+        self.number(id.epoch.0);
+        self.byte(b'-');
+        self.byte(match id.class {
+            Class::Critical => b'c',
+            Class::Normal => b'n',
+            Class::Bulk => b'b',
+        });
+        self.byte(b'-');
+        self.number(id.seq);
+    }
+
+    pub(super) fn source(&mut self, source: &LogSource) {
+        let start = self.at;
+        for (n, word) in [&source.product, &source.category, &source.service].into_iter().enumerate() {
+            self.byte(if n == 0 { b'"' } else { b'/' });
+            self.put(word.as_deref().unwrap_or("*").as_bytes());
+        }
+        self.byte(b'"');
+        let written = self.buffer.get(start + 1..self.at - 1).unwrap_or_default();
+        // Words of a sensor need no escaping; those read from outside may.
+        if written.iter().fold(false, |bad, b| bad | needs_escape(*b)) {
+            self.at = start;
+            self.text(&source.to_string());
+        }
+    }
+}
+
+#[inline]
+fn piece<const N: usize>(text: &[u8], from: usize) -> Option<&[u8; N]> {
+    text.get(from..)?.first_chunk()
+}
+
+#[inline]
+fn place<const N: usize>(buffer: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
+    buffer.get_mut(at..)?.first_chunk_mut()
+}
+
+/// All places are looked at, those behind the text too: a loop of a fixed length without a way out runs on many bytes at once.
+#[inline]
+fn short_needs_escape(bytes: &[u8; 22], len: usize) -> bool {
+    let mut bad = false;
+    for (n, byte) in bytes.iter().enumerate() {
+        bad |= needs_escape(*byte) & (n < len);
+    }
+    bad
+}
+
+/// A byte as decimal digits and a point, and how many digits there are.
+static DECIMAL: [([u8; 4], u8); 256] = {
+    let mut all = [([b'.'; 4], 0); 256];
+    let mut n = 0;
+    while n < all.len() {
+        let (digits, len) = &mut all[n];
+        let (hundreds, tens, ones) = (b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8);
+        if n >= 100 {
+            (*digits, *len) = ([hundreds, tens, ones, b'.'], 3);
+        } else if n >= 10 {
+            (*digits, *len) = ([tens, ones, b'.', b'.'], 2);
+        } else {
+            (*digits, *len) = ([ones, b'.', b'.', b'.'], 1);
+        }
+        n += 1;
+    }
+    all
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Pen)) -> String {
+        let mut pen = Pen::default();
+        pen.begin(0, 1);
+        write(&mut pen);
+        String::from_utf8(pen.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn numbers_and_addresses_are_those_of_the_library() {
+        let mut n = 1u64;
+        for _ in 0..64 {
+            for n in [n - 1, n, n.wrapping_neg(), n.wrapping_mul(1_000_003)] {
+                assert_eq!(written(|pen| pen.number(n)), n.to_string());
+                assert_eq!(written(|pen| pen.int(n.cast_signed())), n.cast_signed().to_string());
+                let ip = std::net::Ipv4Addr::from_bits(n as u32);
+                assert_eq!(written(|pen| pen.value(&Value::Ip(ip.into()))), format!("\"{ip}\""));
+            }
+            n = n.rotate_left(1);
+        }
+    }
+
+    #[test]
+    fn texts_of_every_length_are_written_and_escaped_like_any_json_text() {
+        for len in 0..80 {
+            for odd in ["", "\"", "\\", "\n", "\u{1f}", "\u{7f}", "é", "烽"] {
+                for at in 0..=len {
+                    let text = format!("{}{odd}{}", "a".repeat(at), " ".repeat(len - at));
+                    let mut wanted = String::new();
+                    write_json_text(&text, &mut wanted);
+                    assert_eq!(written(|pen| pen.value(&Value::text(&text))), wanted);
+                }
+            }
+        }
+    }
+}
