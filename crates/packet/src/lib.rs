@@ -13,6 +13,7 @@ mod decode;
 mod flow;
 mod fragment;
 mod frame;
+mod index;
 mod sha1;
 #[cfg(test)]
 mod testing;
@@ -24,4 +25,5 @@ pub use decode::{Arp, Body, Decoded, Fragment, Icmp, Ip, Piece, Tcp, TcpFlags, T
 pub use flow::{Chunk, Count, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Observer, Report, Side, Want};
 pub use fragment::{FragmentStats, Fragments, Taken};
 pub use frame::{Direction, FRAME_LEN_MAX, Frame, LinkType};
+pub use index::Index;
 pub use tunnel::{Inside, Tunnel, TunnelKind, inside};

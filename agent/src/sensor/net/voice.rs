@@ -45,12 +45,12 @@ impl Voice<'_, '_> {
 
     /// Lets the facts see something and tells what they say.
     pub(super) fn facts(&mut self, see: impl FnOnce(&mut Facts, Say<'_>)) {
-        let Some(mut facts) = self.ear.facts.take() else { return };
-        see(&mut facts, &mut |event| {
-            self.ear.events += 1;
-            (self.out)(Class::Normal, event);
+        let Ear { facts: Some(facts), events, .. } = &mut *self.ear else { return };
+        let out = &mut *self.out;
+        see(facts, &mut |event| {
+            *events += 1;
+            out(Class::Normal, event);
         });
-        self.ear.facts = Some(facts);
     }
 
     /// What the facts want to know of an IP packet.

@@ -1,6 +1,5 @@
 //! Flows: who spoke with whom, how it began and ended, how much each way, and the bytes in order.
 
-mod index;
 mod key;
 mod stream;
 mod table;

@@ -14,13 +14,13 @@ use std::collections::VecDeque;
 use ahash::RandomState;
 use event::{SECOND_NS, Timestamp};
 
-use super::index::Index;
 use super::key::{Ends, Kind, service_rank};
 use super::stream::Room;
 use super::tcp::{self, Next, hand_on, say};
 use super::{EndReason, Flow, History, Observer, Report, Side, Want};
 use crate::decode::{Body, Decoded, Ip, Tcp, Transport};
 use crate::frame::Frame;
+use crate::index::Index;
 use crate::tunnel::Tunnel;
 
 /// Limits and timeouts of a table.

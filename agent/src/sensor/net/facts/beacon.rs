@@ -32,6 +32,11 @@ impl Spare for Pair {
     fn spare(&mut self) -> bool {
         std::mem::take(&mut self.lately) > 0 && self.count > 2
     }
+    fn renew(&mut self) {
+        let mut times = std::mem::take(&mut self.times);
+        times.clear();
+        *self = Self { times, ..Self::default() };
+    }
 }
 
 impl Default for Beacons {

@@ -44,6 +44,10 @@ impl Spare for Source {
     fn spare(&mut self) -> bool {
         std::mem::take(&mut self.lately) > 1
     }
+    fn renew(&mut self) {
+        self.lately = 0;
+        self.windows.iter_mut().for_each(Window::renew);
+    }
 }
 
 impl Default for FanOut {
@@ -62,7 +66,8 @@ impl FanOut {
         source.lately = source.lately.saturating_add(1);
         for (window, span) in source.windows.iter_mut().zip(SPANS) {
             if window.start.is_none_or(|start| time.since(start).saturating_abs() >= span) {
-                *window = Window { start: Some(time), host: Some(dst), port: Some(port), ..Window::default() };
+                window.renew();
+                (window.start, window.host, window.port) = (Some(time), Some(dst), Some(port));
             }
             window.attempts += 1;
             window.failed += u64::from(outcome == Outcome::Failed);
@@ -82,6 +87,15 @@ impl FanOut {
 }
 
 impl Window {
+    /// As new, with the memory it has.
+    fn renew(&mut self) {
+        let [mut hosts, mut ports, mut services] = [&mut self.hosts, &mut self.ports, &mut self.services].map(std::mem::take);
+        for counted in [&mut hosts, &mut ports, &mut services] {
+            counted.clear();
+        }
+        *self = Self { hosts, ports, services, ..Self::default() };
+    }
+
     fn event(&self, attempt: &Attempt, span: i64) -> Event {
         let error = self.services.error_pct().max(self.hosts.error_pct()).max(self.ports.error_pct());
         let mut event = fact("fan_out", attempt.time, span)

@@ -1,4 +1,5 @@
-//! From what a packet says of its ends to the slot of its flow: open addressing over eight bytes an entry.
+//! From a hash to the slot of what it is the hash of: open addressing over eight bytes an entry. Finds flows by their ends, and facts by whom they
+//! are about.
 //!
 //! An entry is the upper part of a keyed hash and a slot number; whether the slot is the right one is asked of the slot itself, which is needed
 //! anyway. So a look-up costs one line of memory here, however many flows there are. The hash has a random key: who chooses addresses
@@ -9,23 +10,34 @@ type Entry = u64;
 const FREE: Entry = u64::MAX;
 const LEAST: usize = 1024;
 
-pub(super) struct Index {
+/// Slot numbers under hashes.
+pub struct Index {
     entries: Vec<Entry>,
     len: usize,
 }
 
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Index {
-    pub(super) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { entries: Vec::new(), len: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub const fn len(&self) -> usize {
         self.len
     }
 
     /// The first slot under this hash that `is` says yes to.
     #[inline]
-    pub(super) fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.entries.len().wrapping_sub(1);
         let mut at = hash as usize & mask;
         loop {
@@ -42,12 +54,13 @@ impl Index {
 
     /// The slot at the very place of this hash, if it may be the right one: for a look ahead, which must be cheap and may be wrong.
     #[inline]
-    pub(super) fn glance(&self, hash: u32) -> Option<u32> {
+    pub fn glance(&self, hash: u32) -> Option<u32> {
         let entry = *self.entries.get(hash as usize & self.entries.len().wrapping_sub(1))?;
         ((entry >> 32) as u32 == hash).then_some(entry as u32)
     }
 
-    pub(super) fn insert(&mut self, hash: u32, slot: u32) {
+    /// Puts a slot under a hash; `find` gives slots of one hash in the order in which they were put in, unless one was taken out.
+    pub fn insert(&mut self, hash: u32, slot: u32) {
         if (self.len + 1) * 4 > self.entries.len() * 3 {
             self.grow();
         }
@@ -56,7 +69,7 @@ impl Index {
     }
 
     /// Takes out the entry of this slot.
-    pub(super) fn remove(&mut self, hash: u32, slot: u32) {
+    pub fn remove(&mut self, hash: u32, slot: u32) {
         let mask = self.entries.len().wrapping_sub(1);
         let gone = u64::from(hash) << 32 | u64::from(slot);
         let mut at = hash as usize & mask;
