@@ -372,7 +372,11 @@ pub fn empty(now: fn() -> Timestamp) -> Result<Arc<Shared>, DeskError> {
     let refuse = |e: anyhow::Error| DeskError::Refused(format!("{e:#}"));
     let tables = Arc::new(office::tables(None, None).map_err(refuse)?);
     let signer = Arc::new(office::SigningKey::fleeting().map_err(refuse)?);
-    let book = office::book(&crate::register::Register::default(), tables, signer, [0; 32]);
+    let mut book = office::book(&crate::register::Register::default(), tables, signer, [0; 32]);
+    for (id, name, sector) in UNITS {
+        let unit = matter::register::Unit { id: id.into(), name: name.into(), sector: sector.into(), ..Default::default() };
+        book.units.insert(id.into(), unit);
+    }
     let office = Arc::new(office::Office::new(desk.clone(), feed.clone(), book));
     let metrics = telemetry::Metrics::new("vedette");
     let ready = Arc::new(Ready::default());

@@ -1,5 +1,7 @@
 //! What a caller may rely on: the contract, the gate, isolation between units, login, triage, headers.
 
+mod matters;
+
 use std::sync::Arc;
 
 use api::{ROUTES, Role};
