@@ -47,6 +47,34 @@ pub struct DeskTables {
     /// Name of the body that issues warnings here.
     pub issuer: Both,
     pub service: ServiceLevels,
+    #[serde(default)]
+    pub release: Release,
+}
+
+/// Who must agree before a warning goes out, and when one may be lifted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    pub source: String,
+    pub effective_from: String,
+    /// From this level on a second person must approve.
+    pub second_person_from: Level,
+    /// Whom a warning above one's own right is proposed to (建议上报).
+    pub superior: Both,
+    /// How long nothing worth a warning must have been recommended before it is lifted, in minutes.
+    pub quiet_min: u32,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Self {
+            source: "default".to_owned(),
+            effective_from: "2026-11-01".to_owned(),
+            second_person_from: Level::Orange,
+            superior: Both::new("省级网络安全应急办公室", "Provincial cybersecurity emergency office"),
+            quiet_min: 72 * 60,
+        }
+    }
 }
 
 /// Time limits of a notice by level.

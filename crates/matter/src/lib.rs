@@ -17,6 +17,8 @@ pub mod notice;
 pub mod order;
 
 pub mod reconcile;
+
+pub mod receipt;
 pub mod register;
 mod role;
 pub mod route;
@@ -27,6 +29,8 @@ mod stage;
 #[cfg(test)]
 mod tests;
 pub mod ties;
+
+pub mod warn;
 pub mod when;
 
 use event::Timestamp;

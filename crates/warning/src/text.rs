@@ -194,6 +194,37 @@ pub static REASONS: &[ReasonText] = &[
         en: "above {level}, the highest level a city issues: propose it upward, send members an advisory",
         zh: "高于本市可发布的最高级别（{level}）：建议上报，并向成员单位发风险提示",
     },
+    ReasonText {
+        id: "grade_no_authority",
+        args: &[],
+        en: "nobody here may issue a colour: propose it upward, send members an advisory",
+        zh: "本市未获预警发布授权：建议上报，并向成员单位发风险提示",
+    },
+    ReasonText {
+        id: "judged",
+        args: &["recommended", "assessed", "reason"],
+        en: "recommended {recommended}, assessed {assessed}: {reason}",
+        zh: "推荐{recommended}，研判为{assessed}：{reason}",
+    },
+    ReasonText { id: "step_reason", args: &["text"], en: "{text}", zh: "{text}" },
+    ReasonText {
+        id: "lift_override",
+        args: &["unmet", "text"],
+        en: "lifted although {unmet}: {text}",
+        zh: "未满足“{unmet}”仍予解除：{text}",
+    },
+    ReasonText {
+        id: "granted",
+        args: &["level", "to", "reference"],
+        en: "{to} granted {level} ({reference})",
+        zh: "{to}已批准发布{level}（{reference}）",
+    },
+    ReasonText {
+        id: "nobody_extended",
+        args: &[],
+        en: "nobody extended or lifted it within another period of validity",
+        zh: "到期后又满一个有效期，无人延期或解除",
+    },
 ];
 
 /// Words that stand as arguments and have a name in each language: (word, English, Chinese).
@@ -202,6 +233,8 @@ static WORDS: &[(&str, &str, &str)] = &[
     ("yellow", "yellow", "黄色"),
     ("orange", "orange", "橙色"),
     ("red", "red", "红色"),
+    ("advisory", "an advisory", "风险提示"),
+    ("none", "nothing", "无需预警"),
     ("ordinary", "an ordinary object", "一般"),
     ("important", "an important object", "重要"),
     ("especially_important", "an especially important object", "特别重要"),

@@ -117,7 +117,7 @@ pub struct Weakness {
 }
 
 /// What is recommended, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recommendation {
     /// None: nothing to warn of; the bulletin counts it.
     pub level: Option<Level>,
@@ -215,9 +215,11 @@ impl Tables {
         if level.is_none() {
             reasons.push(reason("grade_none", &[]));
         }
-        let propose_upward = level.is_some_and(|l| l > self.authority.city);
-        if propose_upward {
-            reasons.push(reason("grade_propose_upward", &[("level", word(self.authority.city.name()))]));
+        let propose_upward = level.is_some_and(|l| self.authority.city.is_none_or(|right| l > right));
+        match self.authority.city {
+            Some(right) if propose_upward => reasons.push(reason("grade_propose_upward", &[("level", word(right.name()))])),
+            None if propose_upward => reasons.push(reason("grade_no_authority", &[])),
+            _ => {}
         }
         let units: BTreeSet<&str> = case.object.iter().map(|o| o.unit.as_str()).collect();
         let sectors: BTreeSet<&str> = case.object.iter().map(|o| o.sector.as_str()).collect();

@@ -24,7 +24,8 @@ impl Level {
         }
     }
 
-    pub(super) const fn below(self) -> Option<Self> {
+    /// The next lower one.
+    pub const fn below(self) -> Option<Self> {
         match self {
             Self::Blue => None,
             Self::Yellow => Some(Self::Blue),
@@ -170,8 +171,11 @@ pub struct PriorityTable {
 pub struct AuthorityTable {
     pub source: String,
     pub effective_from: String,
-    pub city: Level,
-    pub power: Level,
+    /// None: nobody gave this body the right to issue a colour, and only advisories (风险提示) leave the house.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<Level>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<Level>,
 }
 
 /// Reliability of a source and credibility of what it says (Admiralty code, NATO AJP-2.1): A1 to F6, the better first.
