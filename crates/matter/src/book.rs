@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use warning::grade;
 use warning::grade::Level;
 
+use crate::campaign::{CampaignTable, Playbook};
+use crate::disclose::DisclosureTable;
 use crate::lookup::Places;
 use crate::register::{Asset, Contact, Object, Unit};
 use crate::{Both, Revision};
@@ -49,6 +51,13 @@ pub struct DeskTables {
     pub service: ServiceLevels,
     #[serde(default)]
     pub release: Release,
+    #[serde(default)]
+    pub campaign: CampaignTable,
+    #[serde(default)]
+    pub disclosure: DisclosureTable,
+    /// What a draft says about a technique or tactic.
+    #[serde(default)]
+    pub playbook: Vec<Playbook>,
 }
 
 /// Who must agree before a warning goes out, and when one may be lifted.

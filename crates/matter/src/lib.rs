@@ -9,7 +9,10 @@
 //! * Who may see a matter is in its [`Card`]: the city always; a unit only where every unit concerned is its own. What one unit may learn of
 //!   another's trouble is therefore written into a matter of its own (its receipt), never filtered out of somebody else's.
 
+pub mod attack;
 pub mod book;
+pub mod campaign;
+pub mod disclose;
 mod kinds;
 pub mod lookup;
 pub mod message;
@@ -179,6 +182,13 @@ impl Effects {
     }
     pub fn act<M: Matter>(&mut self, id: &str, act: &M::Act) {
         self.acts.push(Then { kind: M::KIND, id: Some(id.to_owned()), act: serde_json::to_value(act).unwrap_or_default() });
+    }
+    /// The same where only the word of the other kind is known; the fields are checked when it is done.
+    pub fn open_value(&mut self, kind: &'static str, act: Value) {
+        self.acts.push(Then { kind, id: None, act });
+    }
+    pub fn act_value(&mut self, kind: &'static str, id: &str, act: Value) {
+        self.acts.push(Then { kind, id: Some(id.to_owned()), act });
     }
     pub fn tell(&mut self, message: Message) {
         self.messages.push(message);
