@@ -136,8 +136,12 @@ pub fn tables(grading: Option<&Path>, desk: Option<&Path>) -> Result<Tables> {
         Some(path) => settings::Layers::new().file(path),
         None => settings::Layers::new().text("desk.toml", TABLES),
     };
-    let desk: DeskTables = layers.load::<DeskTables>().context("the desk's tables")?.value;
-    Ok(Tables { grading, desk })
+    let desk = layers.load::<DeskTables>().context("the desk's tables")?;
+    let problems: Vec<_> = desk.value.problems().into_iter().map(|(key, what)| desk.document.problem(&key, what)).collect();
+    if !problems.is_empty() {
+        return Err(settings::Errors { problems }).context("the desk's tables");
+    }
+    Ok(Tables { grading, desk: desk.value })
 }
 
 /// The book of a register.

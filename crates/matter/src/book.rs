@@ -8,6 +8,7 @@ use warning::grade;
 use warning::grade::Level;
 
 use crate::campaign::{CampaignTable, Playbook};
+use crate::clock::table::{ClockRow, GradeGuide, Reporting};
 use crate::disclose::DisclosureTable;
 use crate::lookup::Places;
 use crate::register::{Asset, Contact, Object, Unit};
@@ -48,6 +49,8 @@ pub struct Tables {
 pub struct DeskTables {
     /// Name of the body that issues warnings here.
     pub issuer: Both,
+    /// What the house's local time is ahead of UTC: days, weeks and months of bulletins begin by it.
+    pub utc_offset_min: i32,
     pub service: ServiceLevels,
     #[serde(default)]
     pub release: Release,
@@ -58,6 +61,9 @@ pub struct DeskTables {
     /// What a draft says about a technique or tactic.
     #[serde(default)]
     pub playbook: Vec<Playbook>,
+    pub reporting: Reporting,
+    pub grade_guide: GradeGuide,
+    pub clock: Vec<ClockRow>,
 }
 
 /// Who must agree before a warning goes out, and when one may be lifted.
@@ -83,6 +89,17 @@ impl Default for Release {
             superior: Both::new("省级网络安全应急办公室", "Provincial cybersecurity emergency office"),
             quiet_min: 72 * 60,
         }
+    }
+}
+
+impl DeskTables {
+    /// What the types cannot say: key and what is wrong with it.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let mut out = crate::clock::table::problems(&self.clock, &self.grade_guide);
+        if !(-14 * 60..=14 * 60).contains(&self.utc_offset_min) {
+            out.push(("utc_offset_min".to_owned(), format!("{}: from -840 to 840 minutes", self.utc_offset_min)));
+        }
+        out
     }
 }
 

@@ -13,6 +13,8 @@ pub mod attack;
 pub mod book;
 pub mod campaign;
 pub mod disclose;
+
+pub mod clock;
 mod kinds;
 pub mod lookup;
 pub mod message;
