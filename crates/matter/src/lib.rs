@@ -15,6 +15,7 @@ pub mod campaign;
 pub mod disclose;
 
 pub mod clock;
+pub mod consultation;
 mod kinds;
 pub mod lookup;
 pub mod message;
