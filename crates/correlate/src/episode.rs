@@ -113,34 +113,45 @@ impl Tags {
 
     /// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
     fn keep(&mut self, tag: u32) {
-        match self {
-            // All are looked at, which is quicker than to stop.
-            Self::Few(few, _) if few.iter().fold(false, |known, t| known | (*t == tag)) => {}
-            Self::Few(few, count) => match few.get_mut(usize::from(*count)) {
-                Some(place) => {
-                    *place = tag;
-                    *count += 1;
+        self.keep_all(&[tag], 0);
+    }
+
+    /// Adds tags but those of the kinds whose bits are set.
+    fn keep_all(&mut self, tags: &[u32], without: u16) {
+        let wanted = |tag: &&u32| without >> tag_kind(**tag) & 1 == 0;
+        if let Self::Few(few, count) = self {
+            let mut full = false;
+            for tag in tags.iter().filter(wanted) {
+                // All are looked at, which is quicker than to stop.
+                if few.iter().fold(false, |known, t| known | (*t == *tag)) {
+                    continue;
                 }
-                None => {
-                    let mut many = ManyTags { counts: [0; SAMPLE as usize + 1], list: Vec::with_capacity(2 * TAGS_FEW) };
-                    few.iter().chain([&tag]).for_each(|t| many.push(*t));
-                    *self = Self::Many(Box::new(many));
-                }
-            },
-            Self::Many(many) => {
-                let full = many.counts.get(tag_kind(tag) as usize).is_none_or(|c| usize::from(*c) >= PARTIES_MAX);
-                if !full && !many.list.contains(&tag) {
-                    many.push(tag);
+                match few.get_mut(usize::from(*count)) {
+                    Some(place) => {
+                        *place = *tag;
+                        *count += 1;
+                    }
+                    None => full = true,
                 }
             }
+            if !full {
+                return;
+            }
+            let mut many = ManyTags { counts: [0; SAMPLE as usize + 1], list: Vec::with_capacity(2 * TAGS_FEW) };
+            few.iter().for_each(|t| many.keep(*t));
+            *self = Self::Many(Box::new(many));
+        }
+        if let Self::Many(many) = self {
+            tags.iter().filter(wanted).for_each(|t| many.keep(*t));
         }
     }
 }
 
 impl ManyTags {
-    fn push(&mut self, tag: u32) {
-        if let Some(count) = self.counts.get_mut(tag_kind(tag) as usize) {
-            *count = count.saturating_add(1);
+    fn keep(&mut self, tag: u32) {
+        let count = self.counts.get_mut(tag_kind(tag) as usize).filter(|c| usize::from(**c) < PARTIES_MAX);
+        if let Some(count) = count.filter(|_| !self.list.contains(&tag)) {
+            *count += 1;
             self.list.push(tag);
         }
     }
@@ -343,15 +354,15 @@ impl Episode {
         self.more.get_or_insert_default()
     }
 
-    /// Counts an entry in; `first` of its finding, which may give several.
-    pub(crate) fn add(&mut self, time: i64, seen: &Seen, first: bool) {
+    /// Counts an entry in; `first` of its finding, which may give several. `known`: kinds of tags that the group's key says.
+    pub(crate) fn add(&mut self, time: i64, seen: &Seen, known: u16, first: bool) {
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         if first {
             self.total = self.total.saturating_add(1);
             self.weight = self.weight.saturating_add(seen.weight);
             self.ahead_s = self.ahead_s.max(u32::try_from(seen.back / event::SECOND_NS).unwrap_or(u32::MAX));
-            seen.tags.iter().for_each(|t| self.tags.keep(*t));
+            self.tags.keep_all(&seen.tags, known);
         }
     }
 
@@ -395,7 +406,7 @@ impl Episode {
         }
         self.reached |= other.reached;
         self.ahead_s = self.ahead_s.max(other.ahead_s);
-        other.tags.as_slice().iter().for_each(|t| self.tags.keep(*t));
+        self.tags.keep_all(other.tags.as_slice(), 0);
         if let Some(theirs) = other.told() {
             let ours = self.told();
             self.more().told = Some(ours.map_or(theirs, |ours| Told {

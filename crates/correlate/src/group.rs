@@ -7,7 +7,7 @@ use crate::clock::{IDLE_NS, LAG_NS};
 use crate::episode::{Episode, Episodes, keep_tag};
 use crate::kind::{Full, Hit, Memory, Pending, Step, Tally};
 use crate::names::Lanes;
-use crate::ring::{Place, Ring};
+use crate::ring::{Entry, Place, Ring};
 use crate::spec::{KEY_PARTS, Spec};
 
 /// Entries that are measured anew each time rather than kept in a running tally.
@@ -114,8 +114,15 @@ impl Group {
     /// The greatest measure of all windows that hold the entry at `place`, and what the tally has to add to it.
     pub(crate) fn measure(&mut self, spec: &mut Spec, place: Place, notes: &mut Vec<u64>) -> Option<f64> {
         let timespan = spec.rule.timespan_ns;
-        if spec.kind.rescans() {
+        if spec.rescans {
             return self.rescan(spec, place, notes);
+        }
+        if place.late
+            && spec.reversible
+            && let Some(measured) = self.slide(timespan, place)
+        {
+            notes.clear();
+            return measured;
         }
         if place.late || self.ring.len() <= SMALL {
             if let Some(more) = &mut self.more {
@@ -146,6 +153,43 @@ impl Group {
         notes.clear();
         running.tally.notes(notes);
         running.tally.measure()
+    }
+
+    /// A late entry that is in the newest window: that window slides back to the ones it may have changed, and forth again, so that it
+    /// costs the entries newer than it and not the window. `None` where that is not so.
+    fn slide(&mut self, timespan: i64, place: Place) -> Option<Option<f64>> {
+        let entries: &[Entry] = &self.ring.entries;
+        let entry = entries.get(place.at).filter(|_| entries.len() > SMALL)?;
+        let newest = self.ring.newest();
+        let running = self.more.as_mut()?.running.as_mut().filter(|r| r.next + 1 == entries.len())?;
+        if newest.saturating_sub(entry.time) > timespan / 4 {
+            return None;
+        }
+        running.tally.enter(entry);
+        running.held += 1;
+        running.next += 1;
+        let (first, end) = (running.next.checked_sub(running.held)?, running.next);
+        let (mut from, mut to) = (first, end);
+        let tally = &mut running.tally;
+        let mut best = tally.measure();
+        while let Some(time) = entries.get(from..to).and_then(<[Entry]>::last).map(|e| e.time) {
+            while let Some(gone) = entries.get(from..to).and_then(<[Entry]>::last).filter(|e| e.time == time) {
+                tally.leave(gone);
+                to -= 1;
+            }
+            let last = to.checked_sub(1).and_then(|n| entries.get(n)).map(|e| e.time);
+            let Some(last) = last.filter(|last| *last >= entry.time) else { break };
+            while let Some(older) = from.checked_sub(1).and_then(|n| entries.get(n)).filter(|e| e.time >= last.saturating_sub(timespan)) {
+                tally.enter(older);
+                from -= 1;
+            }
+            if let Some(measured) = tally.measure() {
+                best = Some(best.map_or(measured, |b| b.max(measured)));
+            }
+        }
+        entries.get(to..end).into_iter().flatten().for_each(|e| tally.enter(e));
+        entries.get(from..first).into_iter().flatten().for_each(|e| tally.leave(e));
+        Some(best)
     }
 
     fn replay(&self, spec: &mut Spec, place: Place, notes: &mut Vec<u64>) -> Option<f64> {
@@ -296,10 +340,10 @@ impl Group {
             // is not so, three quarters of the ring are different values, which is past the threshold (see `entries_max`).
             Full::OnePerValue if self.crowded as usize >= spec.entries_max / 4 => {
                 self.crowded = 0;
-                self.keep_one_per_value(newest.saturating_sub(late), spec.kind.rescans(), lanes);
+                self.keep_one_per_value(newest.saturating_sub(late), spec.rescans, lanes);
                 // A fast flood of few values: exactness for what comes late gives way to remembering the others.
                 if self.ring.len() > spec.entries_max / 4 * 3 {
-                    self.keep_one_per_value(newest, spec.kind.rescans(), lanes);
+                    self.keep_one_per_value(newest, spec.rescans, lanes);
                 }
             }
             Full::Added => self.add_up(lanes),
@@ -315,7 +359,7 @@ impl Group {
         held - self.ring.len()
     }
 
-    fn let_front_go(&mut self, lanes: &Lanes) -> Option<crate::ring::Entry> {
+    fn let_front_go(&mut self, lanes: &Lanes) -> Option<Entry> {
         let gone = self.ring.entries.pop_front()?;
         if let Some(running) = self.more.as_mut().and_then(|m| m.running.as_mut()) {
             running.next = running.next.saturating_sub(1);
@@ -345,7 +389,7 @@ impl Group {
         self.forget_running();
         let half = self.ring.len() / 2;
         let mut kept = Vec::with_capacity(self.ring.len());
-        let mut old: Option<crate::ring::Entry> = None;
+        let mut old: Option<Entry> = None;
         for (n, entry) in self.ring.entries.take().into_iter().enumerate() {
             match old.take() {
                 Some(older) if n < half => {

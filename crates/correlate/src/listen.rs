@@ -24,8 +24,8 @@ pub(crate) struct Listener {
     pub judged: Judged,
     /// See `Kind::fixed`.
     pub fixed: Option<u64>,
-    /// Place in `PARTIES` of the one field whose value is a sample's label.
-    pub counted: Option<usize>,
+    /// Parties, as bits, that say no more than the group's key does: they are no tags of an episode.
+    pub known: u16,
     /// Place in `PARTIES` of each part of the key, if all of them are parties.
     parties: Option<[u8; KEY_PARTS]>,
 }
@@ -42,16 +42,9 @@ impl Listener {
                 parties
             });
         }
-        let counted = if let [key] = spec.rule.fields.as_slice() { first(key) } else { None };
-        Self {
-            spec: at,
-            slots,
-            slot,
-            judged: spec.judged,
-            fixed: spec.kind.fixed(slots),
-            counted: counted.filter(|_| spec.kind.labels_field()),
-            parties,
-        }
+        let same = |key: &&rule::GroupKey| parties.is_some() && first(key).is_some() && first(key) == party(&key.name.as_str().into());
+        let known = spec.rule.group_by.iter().filter(same).filter_map(first).fold(0, |bits, n| bits | 1 << n);
+        Self { spec: at, slots, slot, judged: spec.judged, fixed: spec.kind.fixed(slots), known, parties }
     }
 
     /// The key of the group a finding belongs to, where that is said by who is concerned.

@@ -6,7 +6,7 @@ use ahash::AHashMap;
 use event::{Event, Evidence, Finding, Name, Reason, RuleMeta, Span, Timestamp, Value, field};
 use rule::{Correlation, GroupKey, Operator};
 
-use crate::episode::{SAMPLE, Told, named, tell_tags};
+use crate::episode::{PARTIES_MAX, SAMPLE, Told, named, party, tell_tags};
 use crate::group::Group;
 use crate::kind::{self, Hit, Judged, Kind, Tally, Telling};
 use crate::names::{Lanes, Names};
@@ -21,6 +21,11 @@ pub(crate) struct Spec {
     pub rule: Correlation,
     pub kind: &'static dyn Kind,
     pub judged: Judged,
+    /// See `Kind::rescans`, `Kind::reversible`.
+    pub rescans: bool,
+    pub reversible: bool,
+    /// Place in `PARTIES` of the one field that is counted: its names are the samples too, and are kept once.
+    pub counted_party: Option<usize>,
     meta: Arc<RuleMeta>,
     titles: Vec<String>,
     facts: Vec<Name>,
@@ -67,6 +72,9 @@ impl Spec {
         let least = if whole && rising { threshold as usize * 2 } else { 0 };
         Ok(Self {
             judged: kind.judged(),
+            rescans: kind.rescans(),
+            reversible: kind.reversible(),
+            counted_party: if kind.labels_field() { counted_party(rule) } else { None },
             meta: Arc::new(meta),
             titles: rule.rules.iter().map(|r| titles.get(r.id.as_str()).map_or_else(|| r.id.clone(), |t| (*t).to_owned())).collect(),
             facts: named(&rule.group_by),
@@ -126,7 +134,12 @@ impl Spec {
         if episode.ahead_s > 0 {
             reasons.push(Reason::new("clock_ahead").arg("seconds", episode.ahead_s));
         }
-        let samples: Vec<u32> = named(episode.tags.as_slice(), SAMPLE).collect();
+        let mut samples: Vec<u32> = named(episode.tags.as_slice(), SAMPLE).collect();
+        for name in self.counted_party.into_iter().flat_map(|n| named(episode.tags.as_slice(), n as u32)) {
+            if samples.len() < PARTIES_MAX && !samples.contains(&name) {
+                samples.push(name);
+            }
+        }
         let facts = self.tell_facts(&group.key, &samples, episode.tags.as_slice(), episode.peak, names);
         let (from, to) = (group.ring.lower(episode.first), group.ring.upper(episode.last));
         let evidence = episode.evidence(group.ring.entries.between(from, to).iter(), lanes);
@@ -204,4 +217,13 @@ impl Spec {
         }
         facts
     }
+}
+
+/// The party whose value is counted, where that is the same for every rule it listens to and no rule is grouped by it.
+fn counted_party(rule: &Correlation) -> Option<usize> {
+    let [counted] = rule.fields.as_slice() else { return None };
+    let of = |key: &GroupKey, slot: usize| key.names_for(slot).first().and_then(party);
+    let one = of(counted, 0)?;
+    let grouped = |slot: usize| rule.group_by.iter().any(|key| of(key, slot) == Some(one));
+    (0..rule.rules.len()).all(|slot| of(counted, slot) == Some(one) && !grouped(slot)).then_some(one)
 }

@@ -260,32 +260,54 @@ impl Windows {
     /// `asked`: what `foresee` knows of the group.
     fn enter(&mut self, listener: &Listener, asked: Option<Asked>, finding: &Finding, now: i64, told: &mut Vec<Finding>) {
         let Some(spec) = self.specs.get(listener.spec as usize) else { return };
-        let mut keys = std::mem::take(&mut self.keys);
-        keys.clear();
-        let mut samples = Samples::default();
         let slot = listener.slot as usize;
         let key = match asked {
             Some(asked) => asked.key,
             None => listener.key(&self.seen),
         };
-        if key.is_some() || group_keys(&spec.rule, slot, finding, &self.seen, &mut self.names, &mut keys) {
-            match listener.fixed {
-                Some(value) => samples.push(Sample { value, mark: listener.slots, label: None }),
-                None => {
-                    let input = &mut Input { rule: &spec.rule, slot, slots: listener.slots, finding, names: &mut self.names };
-                    spec.kind.read(input, &mut samples);
+        let mut keys = std::mem::take(&mut self.keys);
+        let grouped = key.is_some() || {
+            keys.clear();
+            group_keys(&spec.rule, slot, finding, &self.seen, &mut self.names, &mut keys)
+        };
+        let mut samples = Samples::default();
+        match listener.fixed.filter(|_| grouped) {
+            Some(value) => samples.push(Sample { value, mark: listener.slots, label: None }),
+            None if grouped => {
+                let input = &mut Input { rule: &spec.rule, slot, slots: listener.slots, finding, names: &mut self.names };
+                spec.kind.read(input, &mut samples);
+            }
+            None => {}
+        }
+        if samples.is_empty() {
+            self.counters.ungrouped += 1;
+        } else if let Some(key) = key {
+            self.enter_group(listener, key, asked, &samples, finding, now, told);
+        } else {
+            keys.iter().for_each(|key| self.enter_group(listener, *key, None, &samples, finding, now, told));
+        }
+        self.keys = keys;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of `enter`, for one group")]
+    fn enter_group(
+        &mut self,
+        listener: &Listener,
+        key: [u32; KEY_PARTS],
+        asked: Option<Asked>,
+        samples: &Samples<'_>,
+        finding: &Finding,
+        now: i64,
+        told: &mut Vec<Finding>,
+    ) {
+        match listener.judged {
+            Judged::Memory => self.put_aside(listener.spec, key, asked, samples, now),
+            _ => {
+                if let Some(one) = self.put(listener, key, asked, samples, finding, now) {
+                    told.push(one);
                 }
             }
         }
-        self.counters.ungrouped += u64::from(samples.is_empty());
-        let asked = asked.filter(|asked| asked.key.is_some());
-        for key in key.iter().chain(&keys).take_while(|_| !samples.is_empty()) {
-            match listener.judged {
-                Judged::Memory => self.put_aside(listener.spec, *key, asked, &samples, now),
-                _ => told.extend(self.put(listener, *key, asked, &samples, finding, now)),
-            }
-        }
-        self.keys = keys;
     }
 
     /// The group of a key, opened where there is none.
@@ -345,7 +367,7 @@ impl Windows {
                 group.measure(spec, place, &mut self.notes)
             };
             let episode = group.episodes.get_mut(at)?;
-            episode.add(time, &self.seen, !news);
+            episode.add(time, &self.seen, listener.known, !news);
             news = true;
             if let Some(measured) = measured.filter(|m| *m > episode.peak) {
                 episode.peak = measured;
@@ -353,11 +375,11 @@ impl Windows {
                     episode.more().notes.clone_from(&self.notes);
                 }
             }
-            if let Some(label) = sample.label.as_deref().filter(|_| episode.wants_samples()) {
-                let known = listener.counted.and_then(|n| self.seen.only.get(n)).filter(|name| **name != NO_NAME);
-                if let Some(name) = known.copied().or_else(|| self.names.intern(label)) {
-                    episode.keep_sample(name);
-                }
+            let kept = spec.counted_party.and_then(|n| self.seen.only.get(n)).is_some_and(|name| *name != NO_NAME);
+            if let Some(label) = sample.label.as_deref().filter(|_| !kept && episode.wants_samples())
+                && let Some(name) = self.names.intern(label)
+            {
+                episode.keep_sample(name);
             }
         }
         let mut told = None;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use event::{Event, Fields, Kind, LogSource, Match, Name, TEXT_BYTES_MAX, Timestamp, Value};
+use event::{Event, EventId, Fields, Kind, LogSource, Match, Name, Severity, TEXT_BYTES_MAX, Timestamp, Value};
 
 use crate::line::{LineRecord, Members};
 use crate::matcher::Looker;
@@ -87,19 +87,42 @@ impl RuleSet {
         scratch: &mut Scratch,
         out: &mut Vec<u32>,
     ) -> Result<Option<Event>, BadLine> {
-        self.matches_json(line, routing, scratch, out)?;
+        let text = lossy(line);
+        out.clear();
+        self.look_text(&text, routing, scratch, |number, _, _| out.push(number))?;
         if !out.iter().any(|n| feed.takes(*n)) {
             return Ok(None);
         }
-        let text = lossy(line);
         // Its members are those of this line still: some rule has matched it.
         let Scratch { members, fed, .. } = scratch;
+        let mut event = Event {
+            id: EventId::NONE,
+            time: Timestamp::ZERO,
+            observed: Timestamp::ZERO,
+            kind: Kind::Base,
+            activity: 0,
+            severity: Severity::Informational,
+            source: LogSource::default(),
+            body: Fields::with_capacity(feed.names.len().min(8)),
+        };
+        let mut met = 0u64;
+        let plain = members.plain(&text, &feed.table, |number, scalar| {
+            let bit = 1u64.checked_shl(number).unwrap_or(0);
+            match feed.names.get(number as usize) {
+                Some(Name::Known(field)) if bit & !met != 0 => event.body.put(*field, owned(scalar)),
+                Some(name) => event.body.set(name.clone(), owned(scalar)),
+                None => {}
+            }
+            met |= bit;
+        });
+        if plain {
+            return Ok(Some(event));
+        }
         if fed.len() != feed.names.len() {
             *fed = Places::new(u32::try_from(feed.names.len()).unwrap_or(u32::MAX));
         }
         members.bind(&text, &feed.table, false, routing.quiet(), fed);
         let record = LineRecord { line: &text, members, places: fed };
-        let mut event = Event::new(Timestamp::ZERO, Kind::Base, 0, LogSource::default());
         event.body = Fields::with_capacity(feed.names.len().min(8));
         for (name, number) in feed.names.iter().zip(0..) {
             if let Some(scalar) = record.get(number) {
@@ -134,26 +157,35 @@ impl RuleSet {
         Ok(())
     }
 
-    fn look_json<'l>(
+    fn look_json(
         &self,
-        line: &'l [u8],
+        line: &[u8],
         routing: &Routing,
         scratch: &mut Scratch,
         found: impl for<'x> FnMut(u32, &Rule, &mut Looker<'_, '_, LineRecord<'x>>),
     ) -> Result<(), BadLine> {
-        let text = lossy(line);
+        self.look_text(&lossy(line), routing, scratch, found)
+    }
+
+    fn look_text(
+        &self,
+        text: &str,
+        routing: &Routing,
+        scratch: &mut Scratch,
+        found: impl for<'x> FnMut(u32, &Rule, &mut Looker<'_, '_, LineRecord<'x>>),
+    ) -> Result<(), BadLine> {
         let Scratch { answers, places, members, recent, .. } = self.own(scratch);
-        members.read(&text)?;
-        let key = self.router.key(routing.words(members, &text));
+        members.read(text)?;
+        let key = self.router.key(routing.words(members, text));
         if !self.router.may_fit(key) {
             return Ok(());
         }
         let route = recent.route(key, &self.router, &self.rules, &self.program);
         match &route {
-            Route::Planned(plan) => members.bind(&text, &plan.names, plan.message, routing.quiet(), places),
-            Route::Listed(_) => members.bind(&text, &self.program.names.table, true, routing.quiet(), places),
+            Route::Planned(plan) => members.bind(text, &plan.names, plan.message, routing.quiet(), places),
+            Route::Listed(_) => members.bind(text, &self.program.names.table, true, routing.quiet(), places),
         }
-        let record = LineRecord { line: &text, members, places };
+        let record = LineRecord { line: text, members, places };
         self.pass(&route, answers, &record, found);
         Ok(())
     }

@@ -135,7 +135,9 @@ impl Members {
                 unescape(line.get(raw.from as usize..raw.to as usize).unwrap_or_default(), &mut self.arena);
                 now = Raw { kind: Kind::Decoded, from: from as u32, to: self.arena.len() as u32, ..now };
             }
-            if let Some(place) = self.raws.get_mut(at) {
+            if (raw.kind, raw.said) != (now.kind, said)
+                && let Some(place) = self.raws.get_mut(at)
+            {
                 *place = now;
             }
             let Some(number) = number else { continue };
@@ -155,6 +157,32 @@ impl Members {
                     }
                 }
             }
+        }
+    }
+
+    /// Hands over the members that `wanted` has a number for, each as often as it stands there. False, and perhaps not all of them, where one
+    /// of them is a list, an object, or still has its escapes: then `bind` tells.
+    pub fn plain<'t>(&'t self, line: &'t str, wanted: &NameTable, mut each: impl FnMut(u32, Scalar<'t>)) -> bool {
+        for raw in &self.raws {
+            let Some(number) = wanted.find_hashed(self.span(line, raw.key), raw.hash) else { continue };
+            if raw.listed || matches!(raw.kind, Kind::List | Kind::Object | Kind::Escaped) {
+                return false;
+            }
+            each(number, self.scalar(line, raw));
+        }
+        true
+    }
+
+    fn scalar<'t>(&'t self, line: &'t str, raw: &Raw) -> Scalar<'t> {
+        let text = || self.span(line, Span { from: raw.from, to: raw.to, arena: raw.kind == Kind::Decoded });
+        match raw.kind {
+            Kind::Null => Scalar::Null,
+            Kind::True => Scalar::Bool(true),
+            Kind::False => Scalar::Bool(false),
+            Kind::Int => text().parse().map_or_else(|_| Scalar::Float(text().parse().unwrap_or(0.0)), Scalar::Int),
+            Kind::Float => Scalar::Float(text().parse().unwrap_or(0.0)),
+            Kind::Text | Kind::Escaped | Kind::Decoded => Scalar::Text(text()),
+            Kind::List | Kind::Object => Scalar::List(List::Values(&[])),
         }
     }
 
@@ -185,16 +213,7 @@ pub(crate) struct LineRecord<'e> {
 
 impl<'e> LineRecord<'e> {
     fn scalar(&self, raw: &Raw) -> Scalar<'e> {
-        let text = || self.members.span(self.line, Span { from: raw.from, to: raw.to, arena: raw.kind == Kind::Decoded });
-        match raw.kind {
-            Kind::Null => Scalar::Null,
-            Kind::True => Scalar::Bool(true),
-            Kind::False => Scalar::Bool(false),
-            Kind::Int => text().parse().map_or_else(|_| Scalar::Float(text().parse().unwrap_or(0.0)), Scalar::Int),
-            Kind::Float => Scalar::Float(text().parse().unwrap_or(0.0)),
-            Kind::Text | Kind::Escaped | Kind::Decoded => Scalar::Text(text()),
-            Kind::List | Kind::Object => Scalar::List(List::Values(&[])),
-        }
+        self.members.scalar(self.line, raw)
     }
 
     pub fn get(&self, name: u32) -> Option<Scalar<'e>> {

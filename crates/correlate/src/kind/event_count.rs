@@ -21,6 +21,9 @@ impl Kind for EventCount {
     fn fixed(&self, _slots: u32) -> Option<u64> {
         Some(0)
     }
+    fn reversible(&self) -> bool {
+        true
+    }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Number(0))
     }

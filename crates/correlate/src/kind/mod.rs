@@ -115,6 +115,10 @@ pub(crate) trait Kind: Sync {
     fn rescans(&self) -> bool {
         false
     }
+    /// Whether the measure is the same in whatever order entries enter and leave, and has no notes.
+    fn reversible(&self) -> bool {
+        false
+    }
     /// Whether `Entry::value` holds two names, high and low half.
     fn names_in_value(&self) -> bool {
         false

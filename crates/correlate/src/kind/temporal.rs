@@ -26,6 +26,9 @@ impl Kind for Temporal {
     fn fixed(&self, slots: u32) -> Option<u64> {
         Some(u64::from(slots))
     }
+    fn reversible(&self) -> bool {
+        true
+    }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Distinct::default())
     }

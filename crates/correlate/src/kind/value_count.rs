@@ -60,6 +60,9 @@ impl Kind for ValueCount {
         }
         out.push(Sample { value: hash.get(), mark: input.slots, label: Some(Cow::Owned(Value::from(label))) });
     }
+    fn reversible(&self) -> bool {
+        true
+    }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Distinct::default())
     }

@@ -30,6 +30,9 @@ impl Kind for ValueSum {
     fn read<'a>(&self, input: &mut Input<'a, '_>, out: &mut Samples<'a>) {
         numbers::read(input, out);
     }
+    fn reversible(&self) -> bool {
+        true
+    }
     fn tally(&self, _rule: &Correlation) -> Box<dyn Tally> {
         Box::new(Summed { sum: Sum::default(), average: false, minimum: 0 })
     }
