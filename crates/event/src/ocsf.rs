@@ -177,10 +177,27 @@ impl Fit {
     }
 }
 
-/// Six bytes in hexadecimal with one colon or hyphen between two.
+/// Six bytes in hexadecimal with one colon or hyphen between two. All places are looked at, without a way out: it is asked twice a flow.
 pub(crate) fn is_mac(text: &[u8]) -> bool {
+    const DIGIT: u8 = 1;
+    const MARK: u8 = 2;
+    static CLASSES: [u8; 256] = {
+        let mut all = [0; 256];
+        let mut n = 0;
+        while n < all.len() {
+            let byte = n as u8;
+            all[n] = if byte.is_ascii_hexdigit() { DIGIT } else { 0 };
+            n += 1;
+        }
+        (all[b':' as usize], all[b'-' as usize]) = (MARK, MARK);
+        all
+    };
     let Some(text) = text.first_chunk::<17>().filter(|_| text.len() == 17) else { return false };
-    text.iter().enumerate().all(|(n, c)| if n % 3 == 2 { matches!(c, b':' | b'-') } else { c.is_ascii_hexdigit() })
+    let wrong = text.iter().enumerate().fold(0, |wrong, (n, byte)| {
+        let wanted = if n % 3 == 2 { MARK } else { DIGIT };
+        wrong | CLASSES[usize::from(*byte)] ^ wanted
+    });
+    wrong == 0
 }
 
 /// Whether `complete` looks at the value of this field; of others it counts only whether they are there.

@@ -43,7 +43,7 @@ impl Text {
         }
     }
 
-    /// A text that lies in place, with zeros behind it, and its length.
+    /// A text that lies in place, with blanks behind it, and its length.
     #[inline]
     pub(crate) fn short(&self) -> Option<(&[u8; SHORT_BYTES], usize)> {
         if let Repr::Short { len, bytes } = &self.0 { Some((bytes, usize::from(*len))) } else { None }
@@ -53,7 +53,8 @@ impl Text {
 impl From<&str> for Text {
     #[inline]
     fn from(text: &str) -> Self {
-        let mut bytes = [0; SHORT_BYTES];
+        // Blanks behind a text: nothing there that JSON would have to escape.
+        let mut bytes = [b' '; SHORT_BYTES];
         match bytes.get_mut(..text.len()) {
             Some(place) => {
                 place.copy_from_slice(text.as_bytes());

@@ -162,28 +162,44 @@ impl From<Vec<String>> for Value {
 
 /// The flat field table of an event: a short vector in the order the fields were set; look-up is a scan, which for
 /// the 10 to 40 fields of an event beats a map.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Fields {
     entries: Vec<(Name, Value)>,
+    /// Of the fields of the table a bit each by their number, several to a bit: where it is not set, nothing need be looked up.
+    marks: [u64; 2],
     refused: u32,
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.entries, self.refused) == (&other.entries, other.refused)
+    }
 }
 
 impl Fields {
     pub const fn new() -> Self {
-        Self { entries: Vec::new(), refused: 0 }
+        Self { entries: Vec::new(), marks: [0; 2], refused: 0 }
     }
 
     /// Room for so many fields, for a reader that has counted them.
     pub fn with_capacity(fields: usize) -> Self {
-        Self { entries: Vec::with_capacity(fields.min(FIELDS_MAX)), refused: 0 }
+        Self { entries: Vec::with_capacity(fields.min(FIELDS_MAX)), marks: [0; 2], refused: 0 }
     }
 
     /// Sets a field, replacing an earlier value. Past `FIELDS_MAX` entries the field is refused and counted.
     pub fn set(&mut self, name: impl Into<Name>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
-        if let Some(slot) = self.entries.iter_mut().find(|(n, _)| *n == name) {
+        let slot = match &name {
+            Name::Known(field) if !self.may_have(*field) => None,
+            Name::Known(field) => self.entries.iter_mut().find(|(n, _)| matches!(n, Name::Known(f) if f == field)),
+            Name::Other(_) => self.entries.iter_mut().find(|(n, _)| *n == name),
+        };
+        if let Some(slot) = slot {
             slot.1 = value;
         } else if self.entries.len() < FIELDS_MAX {
+            if let Name::Known(field) = name {
+                self.mark(field);
+            }
             self.entries.push((name, value));
         } else {
             self.refused = self.refused.saturating_add(1);
@@ -194,6 +210,7 @@ impl Fields {
     pub fn put(&mut self, field: Field, value: impl Into<Value>) {
         debug_assert!(self.get(field).is_none(), "{field:?} is set twice");
         if self.entries.len() < FIELDS_MAX {
+            self.mark(field);
             self.entries.push((Name::Known(field), value.into()));
         } else {
             self.refused = self.refused.saturating_add(1);
@@ -213,11 +230,35 @@ impl Fields {
     }
 
     pub fn get(&self, field: Field) -> Option<&Value> {
+        if !self.may_have(field) {
+            return None;
+        }
         self.entries.iter().find(|(n, _)| matches!(n, Name::Known(f) if *f == field)).map(|(_, v)| v)
     }
 
+    #[inline]
+    const fn bit(field: Field) -> (usize, u64) {
+        let at = field.number();
+        ((at >> 6 & 1) as usize, 1 << (at & 63))
+    }
+
+    #[inline]
+    const fn may_have(&self, field: Field) -> bool {
+        let (word, bit) = Self::bit(field);
+        self.marks[word] & bit != 0
+    }
+
+    #[inline]
+    const fn mark(&mut self, field: Field) {
+        let (word, bit) = Self::bit(field);
+        self.marks[word] |= bit;
+    }
+
     pub fn get_name(&self, name: &Name) -> Option<&Value> {
-        self.entries.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+        match name {
+            Name::Known(field) => self.get(*field),
+            Name::Other(_) => self.entries.iter().find(|(n, _)| n == name).map(|(_, v)| v),
+        }
     }
 
     pub fn get_named(&self, name: &str) -> Option<&Value> {

@@ -36,9 +36,17 @@ pub(crate) fn digest(protocol: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16,
 }
 
 pub(crate) fn text(digest: &[u8; 20]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    // Twenty bytes are six groups of three and one of two: 28 characters, the last a filler.
+    let mut padded = [0u8; 21];
+    padded[..20].copy_from_slice(digest);
     let mut out = *b"1:                            ";
-    base64(digest, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+    for ([a, b, c], four) in padded.as_chunks::<3>().0.iter().zip(out[2..].as_chunks_mut::<4>().0) {
+        let word = u32::from_be_bytes([0, *a, *b, *c]);
+        *four = [18, 12, 6, 0].map(|shift| ALPHABET[(word >> shift & 63) as usize]);
+    }
+    out[29] = b'=';
+    String::from_utf8(out.to_vec()).unwrap_or_default()
 }
 
 /// The pseudo ports of an ICMP packet, and whether its type is one-way: the type as one port, the type that answers it (or
@@ -76,17 +84,6 @@ pub(crate) const fn icmp_ports(v6: bool, kind: u8, code: u8) -> (u16, u16, bool)
         }
     };
     (kind as u16, partner, false)
-}
-
-/// Twenty bytes are six groups of three and one of two: 28 characters, the last a filler.
-fn base64(digest: &[u8; 20], out: &mut [u8; 30]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (chunk, four) in digest.chunks(3).zip(out[2..].chunks_exact_mut(4)) {
-        let word = chunk.iter().fold(0u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
-        for (n, slot) in four.iter_mut().enumerate() {
-            *slot = if n <= chunk.len() { ALPHABET[(word >> (18 - 6 * n) & 63) as usize] } else { b'=' };
-        }
-    }
 }
 
 #[cfg(test)]

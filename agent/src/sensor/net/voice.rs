@@ -198,19 +198,19 @@ impl Voice<'_, '_> {
         Some(event)
     }
 
-    /// Who spoke with whom, on every event of a flow.
+    /// Who spoke with whom, on every event of a flow. No parser sets these itself.
     pub(super) fn dress(&self, event: &mut Event, flow: &Flow) {
         let body = &mut event.body;
         body.reserve(DRESS_FIELDS);
-        body.set(field::SRC_IP, flow.originator.0);
-        body.set(field::DST_IP, flow.responder.0);
+        body.put(field::SRC_IP, flow.originator.0);
+        body.put(field::DST_IP, flow.responder.0);
         if flow.has_ports() {
-            body.set(field::SRC_PORT, flow.originator.1);
-            body.set(field::DST_PORT, flow.responder.1);
+            body.put(field::SRC_PORT, flow.originator.1);
+            body.put(field::DST_PORT, flow.responder.1);
         }
-        body.set(field::PROTOCOL, protocol_name(flow.protocol));
-        body.set(field::COMMUNITY_ID, flow.community_id());
-        body.set(field::FLOW_UID, flow_uid(flow));
+        body.put(field::PROTOCOL, protocol_name(flow.protocol));
+        body.put(field::COMMUNITY_ID, flow.community_id());
+        body.put(field::FLOW_UID, flow_uid(flow));
         body.set_some(field::DIRECTION_ID, self.direction(flow));
         self.place(event, flow.vlan, flow.interface);
         Self::tunnel(event, flow.tunnel);

@@ -10,9 +10,9 @@ use crate::value::Value;
 use crate::{Class, EventId, LogSource};
 
 /// Bytes copied at once.
-const PIECE: usize = 32;
+pub(super) const PIECE: usize = 32;
 /// Bytes behind every place that may be written over.
-pub(super) const PAD: usize = 2 * PIECE;
+const PAD: usize = 2 * PIECE;
 
 #[derive(Default)]
 pub(super) struct Pen {
@@ -41,18 +41,13 @@ impl Pen {
         }
     }
 
-    /// Copies a part of a text that has `PAD` bytes to spare.
+    /// Some of the text between values, at most a piece.
     #[inline]
-    pub(super) fn copy(&mut self, text: &[u8], mut from: usize, upto: usize) {
-        let mut at = self.at;
-        self.at += upto - from;
-        while from < upto {
-            if let (Some(piece), Some(place)) = (piece::<PIECE>(text, from), place::<PIECE>(&mut self.buffer, at)) {
-                *place = *piece;
-            }
-            from += PIECE;
-            at += PIECE;
+    pub(super) fn piece(&mut self, piece: &[u8; PIECE], len: usize) {
+        if let Some(place) = place(&mut self.buffer, self.at) {
+            *place = *piece;
         }
+        self.at += len;
     }
 
     /// Any bytes of any length.
@@ -75,7 +70,7 @@ impl Pen {
     pub(super) fn value(&mut self, value: &Value) {
         match value {
             Value::Text(text) => match text.short() {
-                Some((bytes, len)) if !short_needs_escape(bytes, len) => self.short(bytes, len),
+                Some((bytes, len)) if !short_needs_escape(bytes) => self.short(bytes, len),
                 _ => self.text(text),
             },
             Value::Int(n) => self.int(*n),
@@ -124,18 +119,22 @@ impl Pen {
     /// A short text that needs no escaping.
     #[inline]
     fn short(&mut self, bytes: &[u8; 22], len: usize) {
-        self.byte(b'"');
-        if let Some(place) = place(&mut self.buffer, self.at) {
-            *place = *bytes;
+        if let Some(place) = place::<24>(&mut self.buffer, self.at) {
+            place[0] = b'"';
+            if let Some(inner) = place.get_mut(1..23) {
+                inner.copy_from_slice(bytes);
+            }
+            if let Some(after) = place.get_mut(1 + len) {
+                *after = b'"';
+            }
         }
-        self.at += len;
-        self.byte(b'"');
+        self.at += len + 2;
     }
 
     fn text(&mut self, text: &str) {
         let bytes = text.as_bytes();
         self.room(bytes.len() + 2);
-        if bytes.chunks(PIECE).any(|piece| piece.iter().fold(false, |bad, b| bad | needs_escape(*b))) {
+        if needs_escape_somewhere(bytes) {
             let mut escaped = String::new();
             write_json_text(text, &mut escaped);
             return self.put(escaped.as_bytes());
@@ -159,24 +158,34 @@ impl Pen {
         if n < 10 {
             return self.byte(b'0' + n as u8);
         }
-        // Digits stand at the end of the first half; what is behind them is written over.
-        let mut digits = [0u8; 20 + PIECE];
-        let mut at = 20;
-        while n >= 10 {
-            let two = (n % 100) as u8;
+        // Digits end at `END`; what is copied behind them is written over.
+        const END: usize = 20;
+        let mut digits = [0u8; 2 * END];
+        let mut at = END;
+        let mut two = |at: &mut usize, n: u32| {
+            *at -= 2;
+            if let Some(place) = place::<2>(&mut digits, *at) {
+                *place = PAIRS[n as usize % PAIRS.len()];
+            }
+        };
+        while n >= 10_000 {
+            let four = (n % 10_000) as u32;
+            n /= 10_000;
+            two(&mut at, four % 100);
+            two(&mut at, four / 100);
+        }
+        let mut n = n as u32;
+        if n >= 100 {
+            two(&mut at, n % 100);
             n /= 100;
-            at -= 2;
-            digits[at] = b'0' + two / 10;
-            digits[at + 1] = b'0' + two % 10;
         }
-        if n > 0 {
-            at -= 1;
-            digits[at] = b'0' + n as u8;
+        two(&mut at, n);
+        // The first pair may begin with a zero.
+        at += usize::from(n < 10);
+        if let (Some(digits), Some(place)) = (digits.get(at..).and_then(|d| d.first_chunk::<END>()), place(&mut self.buffer, self.at)) {
+            *place = *digits;
         }
-        if let (Some(piece), Some(place)) = (piece::<20>(&digits, at), place::<20>(&mut self.buffer, self.at)) {
-            *place = *piece;
-        }
-        self.at += 20 - at;
+        self.at += END - at;
     }
 
     pub(super) fn id(&mut self, id: EventId) {
@@ -210,7 +219,7 @@ impl Pen {
         self.byte(b'"');
         let written = self.buffer.get(start + 1..self.at - 1).unwrap_or_default();
         // Words of a sensor need no escaping; those read from outside may.
-        if written.iter().fold(false, |bad, b| bad | needs_escape(*b)) {
+        if needs_escape_somewhere(written) {
             self.at = start;
             self.text(&source.to_string());
         }
@@ -218,24 +227,44 @@ impl Pen {
 }
 
 #[inline]
-fn piece<const N: usize>(text: &[u8], from: usize) -> Option<&[u8; N]> {
-    text.get(from..)?.first_chunk()
-}
-
-#[inline]
 fn place<const N: usize>(buffer: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
     buffer.get_mut(at..)?.first_chunk_mut()
 }
 
-/// All places are looked at, those behind the text too: a loop of a fixed length without a way out runs on many bytes at once.
+/// Eight bytes at a time; what lies behind a short text needs no escaping.
 #[inline]
-fn short_needs_escape(bytes: &[u8; 22], len: usize) -> bool {
-    let mut bad = false;
-    for (n, byte) in bytes.iter().enumerate() {
-        bad |= needs_escape(*byte) & (n < len);
-    }
-    bad
+fn short_needs_escape(bytes: &[u8; 22]) -> bool {
+    let word = |at: usize| bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b));
+    (word_needs_escape(word(0)) | word_needs_escape(word(8)) | word_needs_escape(word(14))) != 0
 }
+
+/// Not zero if one of eight bytes needs escaping: below 0x20, or equal to one of three, which is zero after an exclusive or. A borrow can only come
+/// from a byte that is one itself.
+#[inline]
+const fn word_needs_escape(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let below = word.wrapping_sub(EACH * 0x20);
+    let quote = (word ^ EACH * b'"' as u64).wrapping_sub(EACH);
+    let slash = (word ^ EACH * b'\\' as u64).wrapping_sub(EACH);
+    let delete = (word ^ EACH * 0x7f).wrapping_sub(EACH);
+    (below | quote | slash | delete) & !word & EACH << 7
+}
+
+fn needs_escape_somewhere(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().fold(0, |bad, word| bad | word_needs_escape(u64::from_le_bytes(*word))) != 0 || rest.iter().any(|b| needs_escape(*b))
+}
+
+/// `00` to `99`.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut all = [[0; 2]; 100];
+    let mut n = 0;
+    while n < all.len() {
+        all[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    all
+};
 
 /// A byte as decimal digits and a point, and how many digits there are.
 static DECIMAL: [([u8; 4], u8); 256] = {
@@ -278,6 +307,15 @@ mod tests {
                 assert_eq!(written(|pen| pen.value(&Value::Ip(ip.into()))), format!("\"{ip}\""));
             }
             n = n.rotate_left(1);
+        }
+    }
+
+    #[test]
+    fn every_byte_in_every_place_of_a_word_is_told_from_its_neighbours() {
+        for (byte, other, at) in (0..=255u8).flat_map(|b| (0..=255u8).flat_map(move |o| (0..8).map(move |at| (b, o, at)))) {
+            let mut word = [other; 8];
+            word[at] = byte;
+            assert_eq!(word_needs_escape(u64::from_le_bytes(word)) != 0, needs_escape(byte) || needs_escape(other), "{word:?}");
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pen::{PAD, Pen};
+use super::pen::{PIECE, Pen};
 use super::write_json_text;
 use crate::fields::{Field, Home, Kind, Name, Shape as ValueShape, field};
 use crate::ocsf::{self, Fit, Map, Node};
@@ -17,36 +17,39 @@ use crate::{Event, Severity};
 /// Shapes kept, and places where one is looked for.
 const KEPT: usize = 1024;
 const PLACES: usize = 4;
+/// Events with more fields have a shape of their own.
+const FIELDS_MAX: usize = 64;
 
-/// The text of a line without its values.
+/// A line without its values.
 struct Shape {
     key: Key,
-    /// With `PAD` more bytes behind it, so that it can be copied in pieces of a fixed size.
-    text: Vec<u8>,
-    holes: Vec<Hole>,
-    /// End of the text proper.
-    end: usize,
+    steps: Vec<Step>,
+    /// Bytes of all texts together.
+    text: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A piece of the text of a line, and the value that follows it.
+struct Step {
+    text: [u8; PIECE],
+    len: u8,
+    what: What,
+}
+
+/// The fields of an event, each with the answer whether its value fits: how a shape is found.
+#[derive(Debug, Clone, Copy)]
 struct Key {
     kind: Kind,
     activity: u8,
     severity: Severity,
     /// Twice the number of each field, and one if its value fits.
-    fields: Vec<u16>,
-}
-
-/// A place for a value.
-#[derive(Debug, Clone, Copy)]
-struct Hole {
-    /// Text up to here stands before it.
-    upto: usize,
-    what: What,
+    fields: [u16; FIELDS_MAX],
+    len: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum What {
+    /// The text goes on.
+    Nothing,
     Time,
     Id,
     Source,
@@ -71,7 +74,7 @@ impl Shapes {
         let most = Field::all().map(|f| usize::from(f.number())).max().unwrap_or(0);
         let of = |number| Field::from_number(number).map_or((Fit::Never, false), |f| (Fit::of(f), !ocsf::value_decides(f)));
         let fits = (0..=most).map(|n| of(n as u16)).collect();
-        let key = Key { kind: Kind::Base, activity: 0, severity: Severity::default(), fields: Vec::new() };
+        let key = Key { kind: Kind::Base, activity: 0, severity: Severity::default(), fields: [0; FIELDS_MAX], len: 0 };
         Self { fits, kept: Vec::new(), key, pen: Pen::default() }
     }
 
@@ -84,7 +87,7 @@ impl Shapes {
                     shape.write(event, &mut self.pen);
                 }
             }
-            None => Shape::of(event, Key { fields: Vec::new(), ..self.key.clone() }).write(event, &mut self.pen),
+            None => Shape::of(event, self.key).write(event, &mut self.pen),
         }
         self.pen.bytes()
     }
@@ -94,17 +97,16 @@ impl Shapes {
         const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
         let key = &mut self.key;
         (key.kind, key.activity, key.severity) = (event.kind, event.activity, event.severity);
-        key.fields.clear();
-        if event.kind == Kind::LogActivity {
+        if event.kind == Kind::LogActivity || event.body.len() > FIELDS_MAX {
             return None;
         }
+        key.len = event.body.len();
         let mut hash = u64::from(event.kind.class_uid()) << 16 | u64::from(event.activity) << 8 | event.severity as u64;
-        for (name, value) in event.body.iter() {
+        for ((name, value), place) in event.body.iter().zip(&mut key.fields) {
             let Name::Known(field) = name else { return None };
             let (fit, _) = self.fits.get(usize::from(field.number())).filter(|(_, is_kept)| *is_kept)?;
-            let word = field.number() << 1 | u16::from(fit.takes(value));
-            key.fields.push(word);
-            hash = (hash.rotate_left(5) ^ u64::from(word)).wrapping_mul(FACTOR);
+            *place = field.number() << 1 | u16::from(fit.takes(value));
+            hash = (hash.rotate_left(5) ^ u64::from(*place)).wrapping_mul(FACTOR);
         }
         Some(hash)
     }
@@ -117,41 +119,46 @@ impl Shapes {
         let home = (hash >> 32) as usize % KEPT;
         for at in (home..home + PLACES).map(|at| at % KEPT) {
             match self.kept.get_mut(at) {
-                Some(Some(shape)) if shape.key == self.key => return at,
+                Some(Some(shape)) if shape.key.is(&self.key) => return at,
                 Some(place @ None) => {
-                    *place = Some(Box::new(Shape::of(event, self.key.clone())));
+                    *place = Some(Box::new(Shape::of(event, self.key)));
                     return at;
                 }
                 _ => {}
             }
         }
         if let Some(place) = self.kept.get_mut(home) {
-            *place = Some(Box::new(Shape::of(event, self.key.clone())));
+            *place = Some(Box::new(Shape::of(event, self.key)));
         }
         home
     }
 }
 
+impl Key {
+    fn is(&self, other: &Self) -> bool {
+        (self.kind, self.activity, self.severity) == (other.kind, other.activity, other.severity)
+            && self.fields.get(..self.len) == other.fields.get(..other.len)
+    }
+}
+
 impl Shape {
     fn write(&self, event: &Event, pen: &mut Pen) {
-        pen.begin(self.text.len(), self.holes.len());
-        let mut from = 0;
+        pen.begin(self.text, self.steps.len());
         let fields = event.body.as_slice();
-        for hole in &self.holes {
-            pen.copy(&self.text, from, hole.upto);
-            from = hole.upto;
-            match hole.what {
+        for step in &self.steps {
+            pen.piece(&step.text, usize::from(step.len));
+            match step.what {
                 What::Field { at, quoted } => {
                     if let Some((_, value)) = fields.get(usize::from(at)) {
                         if quoted { pen.quoted(value) } else { pen.value(value) }
                     }
                 }
+                What::Nothing => {}
                 What::Time => pen.int(event.time.ms()),
                 What::Id => pen.id(event.id),
                 What::Source => pen.source(&event.source),
             }
         }
-        pen.copy(&self.text, from, self.end);
     }
 
     /// By way of a tree.
@@ -208,10 +215,24 @@ impl Shape {
             out.node(&Node::Branch(unmapped));
         }
         out.put("}");
-        let mut text = out.text.into_bytes();
-        let end = text.len();
-        text.resize(end + PAD, 0);
-        Self { key, text, holes: out.holes, end }
+        let text = out.text.as_bytes();
+        out.holes.push((text.len(), What::Nothing));
+        let (mut steps, mut from) = (Vec::with_capacity(2 * out.holes.len()), 0);
+        for (upto, what) in &out.holes {
+            loop {
+                let piece = text.get(from..*upto).unwrap_or_default();
+                let piece = piece.get(..PIECE).unwrap_or(piece);
+                from += piece.len();
+                let what = if from == *upto { *what } else { What::Nothing };
+                let mut step = Step { text: [0; PIECE], len: piece.len() as u8, what };
+                step.text.iter_mut().zip(piece).for_each(|(place, byte)| *place = *byte);
+                steps.push(step);
+                if from == *upto {
+                    break;
+                }
+            }
+        }
+        Self { key, steps, text: text.len() }
     }
 }
 
@@ -233,7 +254,8 @@ fn insert<'a>(map: &mut Map<'a>, path: &'a str, leaf: Node<'a>) {
 #[derive(Default)]
 struct Out {
     text: String,
-    holes: Vec<Hole>,
+    /// Where a value stands.
+    holes: Vec<(usize, What)>,
 }
 
 impl Out {
@@ -242,7 +264,7 @@ impl Out {
     }
 
     fn hole(&mut self, what: What) {
-        self.holes.push(Hole { upto: self.text.len(), what });
+        self.holes.push((self.text.len(), what));
     }
 
     /// Further members of an object that has some already.
