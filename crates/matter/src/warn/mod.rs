@@ -24,7 +24,7 @@ mod issued;
 mod publish;
 mod recommend;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 use std::collections::BTreeSet;
