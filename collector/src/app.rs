@@ -28,10 +28,10 @@ use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
 use crate::office::{self, Office};
 use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline};
-use crate::register::Register;
+use crate::register::{Register, Row, RowKind, Unit};
 use crate::rules::trial::{Refusal, Trial, Turn};
 use crate::serve::{self, Backstage, Board, Feed, Ready, ServeConfig, Shared};
-use crate::store::desk::UnitRow;
+use crate::store::desk::RegisterRow;
 use crate::store::{DeskStore, DiskConfig, DiskStore, EventStore, Frame, Scope, SqliteDesk, Wal, WalConfig, WalError};
 
 /// What a first run wants printed as one line of JSON: addresses, a first login, a token, an enrolment string for a host of this unit.
@@ -178,6 +178,7 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         },
         clock: clock::now,
         logins: serve::people::LoginLimiter::default(),
+        register_turn: Mutex::new(()),
     });
     shared.counts.reloaded(true, now);
     greet(&config, &shared, &authority, console, bootstrap)?;
@@ -461,12 +462,13 @@ fn greet(
 
 /// The unit of this host, where nobody has named it yet.
 fn own_unit(id: &str, desk: &dyn DeskStore) -> Result<()> {
-    if desk.units(&Scope::CITY)?.iter().any(|u| u.id == id) {
+    if desk.register_rows()?.iter().any(|row| row.kind == RowKind::Unit && row.id == id) {
         return Ok(());
     }
     let name = crate::authority::host_name().unwrap_or_else(|| id.to_owned());
-    desk.put_unit(&UnitRow { id: id.to_owned(), name, sector: "local".into(), contact: String::new() })?;
-    Ok(())
+    let unit = Unit { id: id.to_owned(), name, sector: "local".into(), ..Unit::default() };
+    let row = RegisterRow { kind: RowKind::Unit, id: id.to_owned(), unit: Some(id.to_owned()), row: Some(Row::Unit(unit)), old: false };
+    Ok(desk.put_register(&[row], &[])?)
 }
 
 /// Certificate and key of the console, if it has them, read and tried against each other.
@@ -712,18 +714,19 @@ impl Backstage for Stage {
         self.links.snapshot().into_iter().map(|l| (l.agent, l.address.to_string())).collect()
     }
 
-    fn unit_names_en(&self) -> std::collections::BTreeMap<String, String> {
-        let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
-        register.units().filter(|u| !u.name_en.is_empty()).map(|u| (u.id.clone(), u.name_en.clone())).collect()
+    fn register(&self) -> Arc<Register> {
+        self.register.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn register_changed(&self) {
-        match catalogue::register(&self.config, &self.authority, self.desk.as_ref()) {
-            Ok(fresh) => {
-                *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        match self.desk.register_rows() {
+            Ok(rows) => {
+                let mut slot = self.register.write().unwrap_or_else(PoisonError::into_inner);
+                *slot = Arc::new(slot.renewed(&rows));
+                drop(slot);
                 self.renew_book();
             }
-            Err(error) => error!(error = format!("{error:#}"), "register not taken, the old one stays"),
+            Err(error) => error!(%error, "register not taken, the old one stays"),
         }
     }
 }

@@ -7,9 +7,8 @@ use tracing::warn;
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::register::{Asset, Register, Unit};
-use crate::store::desk::{AssetRow, UnitRow};
-use crate::store::{DeskStore, Scope};
+use crate::register::Register;
+use crate::store::DeskStore;
 
 /// Bytes of a rule file shown with its rules; a longer one is not shown.
 const RULE_TEXT_MAX: u64 = 64 * 1024;
@@ -57,47 +56,17 @@ fn fault(text: &str) -> api::RuleFault {
     }
 }
 
-/// The register: the file, what was changed through the API since the file last changed, and every agent in its unit.
-///
-/// The desk holds the list people see. When the file's content changes, its entries are written into the desk once, so
-/// the later of a file edit and an API change wins.
+/// The register: the file, what was written through the API over it, and every agent in its unit.
 pub fn register(config: &Config, authority: &Authority, desk: &dyn DeskStore) -> Result<Register> {
-    let mut register = if config.register.exists() {
+    let file = if config.register.exists() {
         Register::load(&config.register).map_err(|e| anyhow!("{e}")).context("the register")?
     } else {
         warn!(path = %config.register.display(), "no register: events will carry no unit");
         Register::default()
     };
-    seed(config, &register, desk)?;
-    let refused = |kind: &str, id: &str, (key, why): (&str, String)| anyhow!("{kind} '{id}' of the database: {key} {why}");
-    for row in desk.units(&Scope::CITY)? {
-        let known = register.unit(&row.id).cloned();
-        let unit = Unit {
-            id: row.id.clone(),
-            name: row.name,
-            sector: row.sector,
-            name_en: known.as_ref().map(|u| u.name_en.clone()).unwrap_or_default(),
-            contacts: known.as_ref().map(|u| u.contacts.clone()).unwrap_or_default(),
-            networks: known.map(|u| u.networks).unwrap_or_default(),
-        };
-        register.replace_unit(unit).map_err(|why| refused("unit", &row.id, why))?;
-    }
-    for row in desk.assets(&Scope::CITY)? {
-        if register.assets().iter().any(|a| a.id == row.id) {
-            continue;
-        }
-        let Some(unit) = row.unit else { continue };
-        let asset = Asset {
-            id: row.id.clone(),
-            unit,
-            name: row.name,
-            object: String::new(),
-            importance: row.importance.clamp(1, 3),
-            agent: None,
-            hostname: None,
-            networks: row.addresses,
-        };
-        register.put_asset(asset).map_err(|why| refused("asset", &row.id, why))?;
+    let mut register = file.renewed(&desk.register_rows()?);
+    for remark in register.remarks() {
+        warn!(remark = remark.en, "register");
     }
     for agent in authority.agents() {
         if let Some(unit) = &agent.unit {
@@ -105,37 +74,4 @@ pub fn register(config: &Config, authority: &Authority, desk: &dyn DeskStore) ->
         }
     }
     Ok(register)
-}
-
-/// Writes the file's entries into the desk if the file is not the one last written.
-fn seed(config: &Config, register: &Register, desk: &dyn DeskStore) -> Result<()> {
-    const KEY: &str = "register_file";
-    let bytes = std::fs::read(&config.register).unwrap_or_default();
-    let hash = blake3::hash(&bytes).to_hex().to_string();
-    if desk.setting(KEY)?.as_deref() == Some(&hash) {
-        return Ok(());
-    }
-    for unit in register.units() {
-        let contact = unit
-            .contacts
-            .first()
-            .map(|c| [c.name.as_str(), c.role.as_str(), c.phone.as_str(), c.mail.as_str()].join(" ").trim().to_owned());
-        desk.put_unit(&UnitRow {
-            id: unit.id.clone(),
-            name: unit.name.clone(),
-            sector: unit.sector.clone(),
-            contact: contact.unwrap_or_default(),
-        })?;
-    }
-    for asset in register.assets() {
-        desk.put_asset(&AssetRow {
-            id: asset.id.clone(),
-            unit: Some(asset.unit.clone()),
-            name: asset.name.clone(),
-            importance: asset.importance,
-            addresses: asset.networks.clone(),
-        })?;
-    }
-    desk.put_setting(KEY, &hash)?;
-    Ok(())
 }

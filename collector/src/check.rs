@@ -77,8 +77,12 @@ fn register(config: &Config, out: &mut Findings) {
     let way = ("copy config/register.toml there and edit it", "将 config/register.toml 复制到该处并修改");
     match Register::load(&config.register) {
         Ok(register) => {
-            let (units, assets) = (register.units().count(), register.assets().len());
-            let found = (format!("{units} units, {assets} assets"), format!("{units} 家单位，{assets} 项资产"));
+            let (units, objects, assets) = (register.units().count(), register.all().objects.len(), register.assets().len());
+            let (en, zh): (String, String) = register.remarks().iter().map(|r| (format!("; {}", r.en), format!("；{}", r.zh))).unzip();
+            let found = (
+                format!("{units} units, {objects} objects, {assets} assets{en}"),
+                format!("{units} 家单位，{objects} 个保护对象，{assets} 项资产{zh}"),
+            );
             out.add("register", units > 0, found, way);
         }
         Err(error) => out.add("register", false, (error.to_string(), error.to_string()), way),

@@ -291,7 +291,7 @@ mod tests {
     }
 
     fn register() -> Register {
-        let text = "[[unit]]\nid = \"grid\"\nname = \"市电网\"\nsector = \"power\"\n[[asset]]\nid = \"scada\"\nunit = \"grid\"\nimportance = 3\nobject = \"dispatch\"\nagent = \"00000000000000aa\"\n";
+        let text = "[[unit]]\nid = \"grid\"\nname = \"市电网\"\nsector = \"power\"\n[[object]]\nid = \"dispatch\"\nunit = \"grid\"\nname = \"调度\"\n[[asset]]\nid = \"scada\"\nunit = \"grid\"\nimportance = 3\nobject = \"dispatch\"\nagent = \"00000000000000aa\"\n";
         Register::parse(text, "r.toml").unwrap()
     }
 

@@ -146,45 +146,8 @@ pub fn tables(grading: Option<&Path>, desk: Option<&Path>) -> Result<Tables> {
 
 /// The book of a register.
 pub fn book(register: &Register, tables: Arc<Tables>, signer: Arc<dyn Signer>, pseudonyms: [u8; 32]) -> Book {
-    let unit = |u: &crate::register::Unit| matter::register::Unit {
-        id: u.id.clone(),
-        name: u.name.clone(),
-        name_en: u.name_en.clone(),
-        sector: u.sector.clone(),
-        contacts: u
-            .contacts
-            .iter()
-            .map(|c| matter::register::Contact {
-                name: c.name.clone(),
-                role: c.role.clone(),
-                phone: c.phone.clone(),
-                mail: c.mail.clone(),
-                ..Default::default()
-            })
-            .collect(),
-        networks: u.networks.clone(),
-        ..Default::default()
-    };
-    let asset = |a: &crate::register::Asset| matter::register::Asset {
-        id: a.id.clone(),
-        unit: a.unit.clone(),
-        name: a.name.clone(),
-        object: a.object.clone(),
-        importance: a.importance,
-        agent: a.agent.clone(),
-        hostname: a.hostname.clone(),
-        networks: a.networks.clone(),
-        ..Default::default()
-    };
-    Book {
-        tables,
-        units: register.units().map(|u| (u.id.clone(), unit(u))).collect(),
-        objects: std::collections::BTreeMap::new(),
-        assets: register.assets().iter().map(|a| (a.id.clone(), asset(a))).collect(),
-        places: Default::default(),
-        signer,
-        pseudonyms,
-    }
+    let all = register.all().clone();
+    Book { tables, units: all.units, objects: all.objects, assets: all.assets, places: Default::default(), signer, pseudonyms }
 }
 
 /// The kind of a folder in the API.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{Agent, Coverage, LedgerRow, Liveness};
 use event::{AgentId, Event, SECOND_NS, Timestamp, Value, field};
+use matter::reconcile::Heard;
 
 use super::feed::visible;
 use crate::store::Scope;
@@ -48,6 +49,8 @@ struct Entry {
     epoch: u64,
     ledger: Vec<LedgerRow>,
     first_seen: Option<Timestamp>,
+    /// When host, system or addresses last became what they are.
+    changed: Option<Timestamp>,
     /// Who it is or what it sees changed since it was last saved.
     unsaved: bool,
     /// `last_seen` as saved.
@@ -130,6 +133,24 @@ impl Board {
         list
     }
 
+    /// Agents in scope as the register is held against them.
+    pub fn heard(&self, scope: &Scope) -> Vec<Heard> {
+        let agents = self.lock();
+        let heard = |(id, e): (&AgentId, &Entry)| Heard {
+            agent: id.to_string(),
+            unit: e.unit_id.clone(),
+            host: e.host.clone(),
+            addresses: e.addresses.clone(),
+            os: e.os.clone(),
+            ports: None,
+            first_seen: e.first_seen,
+            last_seen: e.last_seen,
+            changed: e.changed,
+            revoked: e.revoked,
+        };
+        agents.iter().filter(|(_, e)| visible(scope, unit_of(e))).map(heard).collect()
+    }
+
     pub fn get(&self, scope: &Scope, id: AgentId, now: Timestamp) -> Option<Agent> {
         let agents = self.lock();
         let entry = agents.get(&id)?;
@@ -152,6 +173,7 @@ fn slot(agents: &mut BTreeMap<AgentId, Entry>, id: AgentId) -> Option<&mut Entry
 fn identity(entry: &mut Entry, event: &Event) {
     let text = |f| event.text(f).into_owned();
     let int = |f| event.get(f).and_then(Value::as_int);
+    let before = (entry.host.clone(), entry.os.clone(), entry.addresses.clone());
     let mut changed = false;
     let mut set = |slot: &mut String, value: String| {
         if !value.is_empty() && *slot != value {
@@ -178,6 +200,9 @@ fn identity(entry: &mut Entry, event: &Event) {
     }
     if let Some(Value::List(rows)) = event.get(field::LEDGER_ROWS) {
         entry.ledger = rows.iter().take(8).filter_map(|row| ledger_row(&row.to_text())).collect();
+    }
+    if before != (entry.host.clone(), entry.os.clone(), entry.addresses.clone()) {
+        entry.changed = entry.last_seen;
     }
     entry.unsaved |= changed;
 }

@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use event::{AgentId, Timestamp};
 
 use crate::metrics::ServeMetrics;
+use crate::register::Register;
 use crate::store::{DeskStore, EventStore, Scope};
 
 pub use api::Role;
@@ -62,6 +63,8 @@ pub struct Shared {
     /// `clock::now` in production.
     pub clock: fn() -> Timestamp,
     pub logins: people::LoginLimiter,
+    /// Held by whoever changes the register, from looking to writing.
+    pub register_turn: std::sync::Mutex<()>,
 }
 
 /// What serving needs of the program behind it.
@@ -99,8 +102,10 @@ pub trait Backstage: Send + Sync {
     fn collect(&self) {}
     /// English names of units that have one, by id; the caller's scope is applied by who shows them.
     fn unit_names_en(&self) -> std::collections::BTreeMap<String, String> {
-        std::collections::BTreeMap::new()
+        self.register().units().filter(|u| !u.name_en.is_empty()).map(|u| (u.id.clone(), u.name_en.clone())).collect()
     }
+    /// The register in force.
+    fn register(&self) -> Arc<Register>;
     /// Indicators of compromise in force.
     fn indicators(&self) -> Option<Arc<crate::indicators::Indicators>> {
         None
@@ -109,10 +114,6 @@ pub trait Backstage: Send + Sync {
     fn indicators_added(&self, _source: &str) {}
     /// A source was removed: tell the agents.
     fn indicators_changed(&self) {}
-    /// Units the register's file declares; those written through the API are in the desk store and win.
-    fn units(&self) -> Vec<crate::store::desk::UnitRow> {
-        Vec::new()
-    }
 }
 
 /// `[serve]` of the collector's configuration.

@@ -178,7 +178,7 @@ pub fn flat(value: &Value) -> String {
     }
 }
 
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     let danger = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
     let text = if danger { format!("'{text}") } else { text.to_owned() };
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

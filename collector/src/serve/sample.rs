@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use event::{AgentId, Class, Epoch, Event, EventId, Kind, LogSource, Severity, Timestamp, Value, field};
 use serde_json::json;
@@ -13,7 +13,8 @@ use super::people::{LoginLimiter, hash_password, token_hash};
 use super::{Backstage, Board, Feed, Ready, ServeConfig, Shared};
 use crate::metrics::ServeMetrics;
 use crate::office;
-use crate::store::desk::{DeskError, Person, Step, TokenRow, UnitRow};
+use crate::register::{Contact, Register, Row, RowKind, Unit};
+use crate::store::desk::{DeskError, Person, RegisterRow, Step, TokenRow};
 use crate::store::{DeskStore, MemoryStore, Offset, SqliteDesk};
 
 /// (id, name, sector).
@@ -38,6 +39,8 @@ pub fn clock() -> Timestamp {
 pub struct SampleStage {
     pub judged: Mutex<Vec<Judgement>>,
     pub baselines: Mutex<crate::baseline::Baselines>,
+    pub register: RwLock<Arc<Register>>,
+    pub desk: Option<Arc<dyn DeskStore>>,
 }
 
 const RULE: &str = "title: Vertical port scan\nid: 5f0f4e52-0d5c-4d0f-9b49-0c3f6d1a7e11\nstatus: stable\ncorrelation:\n  type: value_count\n  rules: [connection_attempt]\n  group-by: [src_endpoint.ip, dst_endpoint.ip]\n  timespan: 60s\n  condition:\n    field: dst_endpoint.port\n    gte: 20\nlevel: high\ntags: [attack.reconnaissance, attack.t1046]\n";
@@ -90,7 +93,14 @@ impl Backstage for SampleStage {
     fn links(&self) -> Vec<(AgentId, String)> {
         [1u64, 2, 3, 5].into_iter().map(|n| (AgentId(n), format!("192.0.2.{n}:51844"))).collect()
     }
-    fn register_changed(&self) {}
+    fn register(&self) -> Arc<Register> {
+        self.register.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn register_changed(&self) {
+        let rows = self.desk.as_ref().and_then(|desk| desk.register_rows().ok()).unwrap_or_default();
+        let mut slot = self.register.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = Arc::new(slot.renewed(&rows));
+    }
 }
 
 type KindRow = (&'static str, &'static str, &'static str, &'static str, Severity, &'static str);
@@ -356,9 +366,12 @@ pub fn token(shared: &Shared, role: api::Role, units: Option<&[&str]>) -> Result
 /// An empty house: units, one person `duty` (operator, whole city) with `PASSWORD`, no alert, no agent.
 pub fn empty(now: fn() -> Timestamp) -> Result<Arc<Shared>, DeskError> {
     let desk = SqliteDesk::in_memory()?;
-    for (id, name, sector) in UNITS {
-        desk.put_unit(&UnitRow { id: id.into(), name: name.into(), sector: sector.into(), contact: "值班 027-5550 1234".into() })?;
-    }
+    let rows = UNITS.map(|(id, name, sector)| {
+        let contacts = vec![Contact { name: "值班 027-5550 1234".into(), role: "duty".into(), ..Contact::default() }];
+        let unit = Unit { id: id.into(), name: name.into(), sector: sector.into(), contacts, ..Unit::default() };
+        RegisterRow { kind: RowKind::Unit, id: id.into(), unit: Some(id.into()), row: Some(Row::Unit(unit)), old: false }
+    });
+    desk.put_register(&rows, &[])?;
     let refuse = |_| DeskError::Refused("no password could be made".to_owned());
     desk.put_person(&Person {
         name: "duty".into(),
@@ -382,13 +395,16 @@ pub fn empty(now: fn() -> Timestamp) -> Result<Arc<Shared>, DeskError> {
     let ready = Arc::new(Ready::default());
     Ready::set(&ready.rules_loaded);
     Ready::set(&ready.store_open);
+    let stage = Arc::new(SampleStage { desk: Some(desk.clone()), ..SampleStage::default() });
+    stage.register_changed();
     Ok(Arc::new(Shared {
         events: Arc::new(MemoryStore::new(100_000)),
         desk,
         office,
         feed,
         board: Arc::new(Board::default()),
-        backstage: Arc::new(SampleStage::default()),
+        backstage: stage,
+        register_turn: Mutex::new(()),
         counts: ServeMetrics::new(&metrics),
         metrics,
         ready,

@@ -35,7 +35,12 @@ pub use matter::{
 pub use openapi::{document, document_json};
 pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};
-pub use register::{Asset, AssetPage, AssetPut, EnrolToken, NewEnrolToken, Revocation, Sector, SectorPage, Unit, UnitPage, UnitPut};
+pub use register::{
+    Asset, AssetPage, AssetPut, Contact, ContactsPut, Dependency, DependencyPage, DifferenceDecision, DifferencePage, EnrolToken,
+    NewEnrolToken, ObjectPage, ObjectPut, Origin, ProtectedObject, RegisterChange, RegisterDifference, RegisterDrift, RegisterIgnored,
+    RegisterImport, Revocation, RouteAnswer, RouteIndicator, RouteQuestion, RouteReason, RoutedUnit, Sector, SectorPage, Unit, UnitPage,
+    UnitPut,
+};
 pub use route::{Body, Method, Op, Param, ROUTES, Reply, Route, find};
 pub use rule::{Reloaded, Rule, RuleFault, RulePage};
 pub use stats::{FeedEvent, Readiness, Stats};

@@ -108,9 +108,27 @@ routes! {
     AgentRevoke "revokeAgent" Post "/api/v1/agents/{id}/revoke" Enrol "agents" "Ends the agent's identity: its link is cut, its certificate is not taken again" [] Some("Revocation") => Reply::Json("Agent");
     SectorsList "listSectors" Get "/api/v1/sectors" RegisterRead "register" "Sectors" [] None => Reply::List("SectorPage");
     UnitsList "listUnits" Get "/api/v1/units" RegisterRead "register" "Units" [] None => Reply::List("UnitPage");
+    UnitGet "getUnit" Get "/api/v1/units/{id}" RegisterRead "register" "One unit" [] None => Reply::Json("Unit");
     UnitPut "putUnit" Put "/api/v1/units/{id}" RegisterWrite "register" "Create or replace a unit" [] Some("UnitPut") => Reply::Json("Unit");
-    AssetsList "listAssets" Get "/api/v1/assets" RegisterRead "register" "Declared assets" [] None => Reply::List("AssetPage");
+    UnitRemove "removeUnit" Delete "/api/v1/units/{id}" RegisterWrite "register" "Removes a unit; refused while an object, asset or agent belongs to it" [] None => Reply::Empty;
+    ContactsPut "putContacts" Put "/api/v1/units/{id}/contacts" ContactsWrite "register" "Replaces whom to call; a unit's own leading people may, for their unit" [] Some("ContactsPut") => Reply::Json("Unit");
+    ObjectsList "listObjects" Get "/api/v1/objects" RegisterRead "register" "Protected objects" [text("unit", "unit id"), LIMIT, CURSOR] None => Reply::List("ObjectPage");
+    ObjectPut "putObject" Put "/api/v1/objects/{id}" RegisterWrite "register" "Create or replace a protected object" [] Some("ObjectPut") => Reply::Json("ProtectedObject");
+    ObjectRemove "removeObject" Delete "/api/v1/objects/{id}" RegisterWrite "register" "Removes an object; refused while an asset belongs to it or another object needs it" [] None => Reply::Empty;
+    AssetsList "listAssets" Get "/api/v1/assets" RegisterRead "register" "Declared assets" [text("unit", "unit id"), text("object", "object id"), LIMIT, CURSOR] None => Reply::List("AssetPage");
     AssetPut "putAsset" Put "/api/v1/assets/{id}" RegisterWrite "register" "Create or replace an asset" [] Some("AssetPut") => Reply::Json("Asset");
+    AssetRemove "removeAsset" Delete "/api/v1/assets/{id}" RegisterWrite "register" "Removes an asset" [] None => Reply::Empty;
+    DependenciesList "listDependencies" Get "/api/v1/dependencies" RegisterRead "register" "Which object cannot work without which, and where they go in circles" [] None => Reply::List("DependencyPage");
+    DependencyPut "putDependency" Put "/api/v1/dependencies/{id}" RegisterWrite "register" "`object:needs`: the first cannot work without the second" [] None => Reply::Json("ProtectedObject");
+    DependencyRemove "removeDependency" Delete "/api/v1/dependencies/{id}" RegisterWrite "register" "`object:needs`: it can" [] None => Reply::Empty;
+    RegisterImport "importRegister" Post "/api/v1/register/import" RegisterWrite "register" "The body is a register as CSV or TOML: all of it is taken or nothing, each problem with its line"
+        [text("format", "toml, csv; told from the text if not said"), text("dry_run", "true: say what would change, and change nothing")] None => Reply::Json("RegisterImport");
+    RegisterExport "exportRegister" Get "/api/v1/register/export" RegisterRead "register" "The register in scope as a file that can be imported again"
+        [text("format", "csv (if not said), toml"), text("kind", "unit, object, asset; all if not said")] None => Reply::Text;
+    DifferencesList "listDifferences" Get "/api/v1/register/differences" RegisterRead "register" "What was declared against what is heard: unknown, silent and drifted hosts"
+        [text("what", "unknown, silent, drifted"), text("unit", "unit id"), text("ignored", "true: those people let stand as well")] None => Reply::List("DifferencePage");
+    DifferenceDecide "decideDifference" Post "/api/v1/register/differences/{id}" RegisterWrite "register" "Takes what is heard into the register, or lets the difference stand until it ends" [] Some("DifferenceDecision") => Reply::Json("RegisterDifference");
+    RouteTest "testRoute" Post "/api/v1/route" RegisterRead "register" "Which units something concerns, and why: nobody is told" [] Some("RouteQuestion") => Reply::Json("RouteAnswer");
     EnrolTokenCreate "createEnrolToken" Post "/api/v1/enrolment-tokens" Enrol "register" "A one-use string that enrols one agent of a unit" [] Some("NewEnrolToken") => Reply::Json("EnrolToken");
     RulesList "listRules" Get "/api/v1/rules" RulesRead "rules" "Rules in force and rules refused" [] None => Reply::Json("RulePage");
     RuleGet "getRule" Get "/api/v1/rules/{id}" RulesRead "rules" "One rule" [] None => Reply::Json("Rule");

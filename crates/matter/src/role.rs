@@ -17,6 +17,8 @@ pub enum Permission {
     AgentsRead,
     RegisterRead,
     RegisterWrite,
+    /// Keep the list of whom to call of one's own unit.
+    ContactsWrite,
     /// Create enrolment strings.
     Enrol,
     RulesRead,
@@ -126,7 +128,7 @@ impl Role {
             P::RegisterRead | P::EventsRead | P::RulesRead => !matches!(self, Self::Metrics | Self::Display),
             P::AlertsTriage => matches!(self, Self::Operator | Self::ShiftLead | Self::SectorUser | Self::SectorLead | Self::Admin),
             P::RegisterWrite => matches!(self, Self::ShiftLead | Self::Admin),
-            P::Enrol => matches!(self, Self::ShiftLead | Self::SectorLead | Self::Admin),
+            P::ContactsWrite | P::Enrol => matches!(self, Self::ShiftLead | Self::SectorLead | Self::Admin),
             P::IndicatorsWrite => matches!(self, Self::Operator | Self::ShiftLead | Self::RuleAuthor | Self::Admin),
             P::BaselinesWrite => matches!(self, Self::ShiftLead | Self::SectorLead | Self::RuleAuthor | Self::Admin),
             P::Reload => matches!(self, Self::ShiftLead | Self::RuleAuthor | Self::Admin),

@@ -52,10 +52,10 @@ fn play(seconds: std::ops::Range<i64>) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_city_has_at_least_sixty_hosts_in_24_units_of_five_sectors() {
+fn the_city_has_at_least_sixty_hosts_in_30_units_of_five_sectors() {
     let (city, _) = city();
     let count = |key: fn(&Host) -> &String| city.iter().map(key).collect::<BTreeSet<_>>().len();
-    assert_eq!((count(|h| &h.unit), count(|h| &h.sector)), (24, 5));
+    assert_eq!((count(|h| &h.unit), count(|h| &h.sector)), (30, 5));
     assert!(city.len() >= 60 && count(|h| &h.name) == city.len(), "{}", city.len());
 }
 

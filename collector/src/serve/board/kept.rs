@@ -27,6 +27,7 @@ struct Facts {
     clock_skew_ms: Option<i64>,
     indicator_revision: Option<i64>,
     indicators: Option<i64>,
+    changed_ns: Option<i64>,
 }
 
 impl Board {
@@ -68,6 +69,7 @@ fn row(id: AgentId, entry: &Entry) -> AgentRow {
         clock_skew_ms: entry.clock_skew_ms,
         indicator_revision: entry.indicator_revision,
         indicators: entry.indicators,
+        changed_ns: entry.changed.map(Timestamp::ns),
     };
     let ns = |time: Option<Timestamp>| time.map_or(0, Timestamp::ns);
     AgentRow {
@@ -108,6 +110,7 @@ fn entry(row: AgentRow) -> Entry {
         epoch: facts.epoch,
         ledger: serde_json::from_value(row.ledger).unwrap_or_default(),
         first_seen: Some(Timestamp::from_ns(row.first_seen)),
+        changed: facts.changed_ns.map(Timestamp::from_ns),
         saved_seen: last_seen,
         ..Entry::default()
     }

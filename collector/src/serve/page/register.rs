@@ -59,8 +59,8 @@ pub struct UnitForm {
 pub async fn put_unit(State(shared): State<App>, caller: Caller, page: Page, SafeForm(form): SafeForm<UnitForm>) -> Result<Response, Fail> {
     shared
         .work(move |s| {
-            let put = UnitPut { name: form.name, sector: form.sector, contact: form.contact };
-            match write_unit(s, &caller, &form.id, &put) {
+            let put = UnitPut { name: form.name, sector: form.sector, contact: form.contact, ..UnitPut::default() };
+            match write_unit(s, &caller, &form.id, put) {
                 Ok(_) => Ok(Redirect::to("/units").into_response()),
                 Err(fail) if fail.0.status == 422 => units_page(s, &page, &caller, StatusCode::UNPROCESSABLE_ENTITY, words(&page, &fail)),
                 Err(fail) => Err(fail),

@@ -6,7 +6,9 @@ pub use agents::all as agents_in_scope;
 pub mod alerts;
 mod audit;
 mod baselines;
+pub mod differences;
 mod events;
+pub mod exchange;
 mod feed;
 mod indicators;
 pub mod matters;
@@ -63,9 +65,24 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::AgentRevoke => post(agents::revoke),
         Op::SectorsList => get(register::sectors),
         Op::UnitsList => get(register::units),
+        Op::UnitGet => get(register::unit),
         Op::UnitPut => put(register::put_unit),
+        Op::UnitRemove => delete(register::remove_unit),
+        Op::ContactsPut => put(register::put_contacts),
+        Op::ObjectsList => get(register::objects),
+        Op::ObjectPut => put(register::put_object),
+        Op::ObjectRemove => delete(register::remove_object),
         Op::AssetsList => get(register::assets),
         Op::AssetPut => put(register::put_asset),
+        Op::AssetRemove => delete(register::remove_asset),
+        Op::DependenciesList => get(register::dependencies),
+        Op::DependencyPut => put(register::put_dependency),
+        Op::DependencyRemove => delete(register::remove_dependency),
+        Op::RegisterImport => post(exchange::import).layer(DefaultBodyLimit::max(exchange::IMPORT_BYTES_MAX)),
+        Op::RegisterExport => get(exchange::export),
+        Op::DifferencesList => get(differences::list),
+        Op::DifferenceDecide => post(differences::decide),
+        Op::RouteTest => post(differences::route),
         Op::EnrolTokenCreate => post(register::enrol),
         Op::RulesList => get(rules::list),
         Op::RuleGet => get(rules::one),

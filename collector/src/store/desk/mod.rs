@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use event::{AgentId, Event, Timestamp};
+use matter::register::{Row, RowKind};
 use serde::{Deserialize, Serialize};
 use warning::{Alert, AlertId, AlertState, CloseReason};
 
@@ -75,12 +76,14 @@ pub trait DeskStore: Send + Sync {
     fn agent(&self, scope: &Scope, id: AgentId) -> Result<Option<AgentRow>, DeskError>;
     fn agents(&self, scope: &Scope) -> Result<Vec<AgentRow>, DeskError>;
     fn remove_agent(&self, id: AgentId) -> Result<bool, DeskError>;
-    fn put_unit(&self, unit: &UnitRow) -> Result<(), DeskError>;
-    fn units(&self, scope: &Scope) -> Result<Vec<UnitRow>, DeskError>;
-    fn remove_unit(&self, id: &str) -> Result<bool, DeskError>;
-    fn put_asset(&self, asset: &AssetRow) -> Result<(), DeskError>;
-    fn assets(&self, scope: &Scope) -> Result<Vec<AssetRow>, DeskError>;
-    fn remove_asset(&self, id: &str) -> Result<bool, DeskError>;
+    /// Rows of the register written through the API, units first, by id.
+    fn register_rows(&self) -> Result<Vec<RegisterRow>, DeskError>;
+    /// Writes rows with their audit entries: all of it or nothing.
+    fn put_register(&self, rows: &[RegisterRow], audit: &[AuditEntry]) -> Result<(), DeskError>;
+    /// What people decided about differences between register and agents, by id; those that ended included.
+    fn decisions(&self, scope: &Scope) -> Result<Vec<DecisionRow>, DeskError>;
+    /// Writes a decision with its audit entry.
+    fn put_decision(&self, decision: &DecisionRow, audit: &AuditEntry) -> Result<(), DeskError>;
 
     // Enrolment and certificates.
     fn put_enrolment(&self, token: &EnrolmentRow) -> Result<(), DeskError>;
@@ -226,23 +229,30 @@ pub struct AgentRow {
     pub facts: serde_json::Value,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitRow {
+/// A row of the register written through the API; it wins over the file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterRow {
+    pub kind: RowKind,
     pub id: String,
-    pub name: String,
-    pub sector: String,
-    #[serde(default)]
-    pub contact: String,
+    /// Unit it belongs to, also where it is removed.
+    pub unit: Option<String>,
+    /// None: removed, whatever the file says.
+    pub row: Option<Row>,
+    /// Written by an older version, which knew less of it: the file's row is fuller, where there is one.
+    pub old: bool,
 }
 
+/// A difference between register and agents that a person lets stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssetRow {
+pub struct DecisionRow {
+    /// The difference.
     pub id: String,
-    pub unit: Option<String>,
-    pub name: String,
-    /// 1 ordinary, 2 important, 3 especially important.
-    pub importance: u8,
-    pub addresses: Vec<String>,
+    pub unit: String,
+    pub reason: String,
+    /// Nanoseconds since 1970 UTC; after it the difference shows again.
+    pub until: i64,
+    pub who: String,
+    pub time: i64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

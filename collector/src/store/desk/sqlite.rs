@@ -14,8 +14,8 @@ use std::sync::Arc;
 use warning::{Alert, AlertId};
 
 use super::{
-    AgentRow, AlertCounts, AlertPage, AlertQuery, AssetRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DeskError, DeskStore,
-    EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person, Scope, SessionRow, Step, TokenRow, Triage, UnitRow,
+    AgentRow, AlertCounts, AlertPage, AlertQuery, AuditEntry, AuditReport, AuditRow, CertificateRow, DecisionRow, DeskError, DeskStore,
+    EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person, RegisterRow, Scope, SessionRow, Step, TokenRow, Triage,
     alerts, audit, fleet, matters, people,
 };
 
@@ -62,6 +62,7 @@ CREATE INDEX audit_unit ON audit(unit, number);
 CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ",
     matters::SCHEMA,
+    fleet::SCHEMA,
 ];
 
 impl SqliteDesk {
@@ -288,23 +289,23 @@ impl DeskStore for SqliteDesk {
     fn remove_agent(&self, id: AgentId) -> Result<bool, DeskError> {
         self.write(|tx| fleet::AGENT.remove(tx, &id.to_string()))
     }
-    fn put_unit(&self, unit: &UnitRow) -> Result<(), DeskError> {
-        self.write(|tx| fleet::UNIT.put(tx, &unit.id, None, unit))
+    fn register_rows(&self) -> Result<Vec<RegisterRow>, DeskError> {
+        self.read(fleet::register_rows)
     }
-    fn units(&self, scope: &Scope) -> Result<Vec<UnitRow>, DeskError> {
-        self.read(|c| fleet::UNIT.all(c, |id, _| scope.allows(Some(id))))
+    fn put_register(&self, rows: &[RegisterRow], audit: &[AuditEntry]) -> Result<(), DeskError> {
+        self.write(|tx| {
+            rows.iter().try_for_each(|row| fleet::put_register(tx, row))?;
+            audit.iter().try_for_each(|entry| audit::append(tx, entry).map(drop))
+        })
     }
-    fn remove_unit(&self, id: &str) -> Result<bool, DeskError> {
-        self.write(|tx| fleet::UNIT.remove(tx, id))
+    fn decisions(&self, scope: &Scope) -> Result<Vec<DecisionRow>, DeskError> {
+        self.read(|c| fleet::DECISION.all(c, |_, unit| scope.allows(unit)))
     }
-    fn put_asset(&self, asset: &AssetRow) -> Result<(), DeskError> {
-        self.write(|tx| fleet::ASSET.put(tx, &asset.id, asset.unit.as_deref(), asset))
-    }
-    fn assets(&self, scope: &Scope) -> Result<Vec<AssetRow>, DeskError> {
-        self.read(|c| fleet::ASSET.all(c, |_, unit| scope.allows(unit)))
-    }
-    fn remove_asset(&self, id: &str) -> Result<bool, DeskError> {
-        self.write(|tx| fleet::ASSET.remove(tx, id))
+    fn put_decision(&self, decision: &DecisionRow, audit: &AuditEntry) -> Result<(), DeskError> {
+        self.write(|tx| {
+            fleet::DECISION.put(tx, &decision.id, Some(&decision.unit), decision)?;
+            audit::append(tx, audit).map(drop)
+        })
     }
 
     fn put_enrolment(&self, token: &EnrolmentRow) -> Result<(), DeskError> {
