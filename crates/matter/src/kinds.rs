@@ -8,6 +8,7 @@ use crate::{ActRow, BODY_BYTES_MAX, Card, Desk, Effects, Matter, Permission, Ref
 pub static KINDS: &[Kind] = &[
     kind::<crate::clock::Clock>("clocks", "报告时限", Permission::MattersRead, crate::clock::ACTS),
     kind::<crate::consultation::Consultation>("consultations", "会商", Permission::MattersRead, crate::consultation::ACTS),
+    kind::<crate::drill::Drill>("drills", "演练", Permission::MattersRead, crate::drill::ACTS),
     kind::<crate::order::WorkOrder>("orders", "处置任务", Permission::MattersRead, crate::order::ACTS),
     kind::<crate::warn::Warning>("warnings", "预警", Permission::MattersRead, crate::warn::ACTS),
     kind::<crate::receipt::Receipt>("receipts", "签收单", Permission::MattersRead, crate::receipt::ACTS),

@@ -16,6 +16,7 @@ pub mod disclose;
 
 pub mod clock;
 pub mod consultation;
+pub mod drill;
 mod kinds;
 pub mod lookup;
 pub mod message;

@@ -1,0 +1,182 @@
+use serde_json::{Value, json};
+
+use super::scenario::Scenario;
+use crate::stage::{Stage, lead, of, operator, order};
+
+const SHIPPED: [&str; 3] = ["maintenance-night", "ransomware-across-sectors", "substation-control"];
+
+fn shipped(name: &str) -> Scenario {
+    let text = std::fs::read_to_string(format!("{}/../../config/drills/{name}.toml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    toml::from_str(&text).unwrap()
+}
+
+fn small() -> Value {
+    json!({"name": "small", "title": {"zh": "小演练", "en": "Small"}, "about": {"zh": "说明", "en": "about"}, "length_min": 30,
+        "role": [{"id": "bank", "name": {"zh": "银行", "en": "bank"}, "sector": "finance", "mlps": 4, "cii": true}],
+        "inject": [
+            {"id": "c2", "at_min": 0, "kind": "alert", "role": "bank", "title": {"zh": "外联", "en": "beacon"}, "tactics": ["TA0011"], "source": "s1"},
+            {"id": "call", "at_min": 5, "kind": "notice", "to": "bank", "text": {"zh": "来电", "en": "a call"}},
+            {"id": "q", "at_min": 10, "kind": "question", "to": "city", "text": {"zh": "时限？", "en": "By when?"}}],
+        "expect": [
+            {"about": {"zh": "发现", "en": "seen"}, "kind": "detect", "inject": "c2", "within_min": 5},
+            {"about": {"zh": "发现", "en": "seen"}, "kind": "detect", "inject": "call", "within_min": 5, "points": 5},
+            {"about": {"zh": "答", "en": "answer"}, "kind": "answer", "inject": "q", "within_min": 5, "any_of": ["1 小时", "1 h"]},
+            {"about": {"zh": "签", "en": "sign"}, "kind": "sign", "role": "bank", "within_min": 15},
+            {"about": {"zh": "不误报", "en": "quiet"}, "kind": "quiet"}]})
+}
+
+fn plan(stage: &Stage, scenario: &Value, cast: Value) -> String {
+    stage.open(&lead(), "drill", json!({"act": "plan", "scenario": scenario, "cast": cast}))
+}
+
+#[test]
+fn what_ships_is_sound_and_runs_to_its_end() {
+    for name in SHIPPED {
+        let scenario = shipped(name);
+        assert_eq!(scenario.problems(), [], "{name}");
+        assert_eq!(scenario.name, name);
+        let mut stage = Stage::new();
+        let id = plan(&stage, &json!(scenario), json!({}));
+        stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+        stage.pass(8 * 86_400);
+        assert_eq!(stage.state("drill", &id), "finished");
+        let body = stage.body("drill", &id);
+        assert_eq!(body["put"].as_array().unwrap().len(), scenario.inject.len());
+        assert!(stage.shelf.messages().iter().all(|m| m.exercise), "{name}: a message without its mark");
+        for (kind, made) in crate::KINDS.iter().flat_map(|k| stage.shelf.all(k.word).into_iter().map(move |(_, b)| (k, b))) {
+            assert!((kind.card)(&made).unwrap().exercise, "{name}: a {} without its mark", kind.word);
+        }
+    }
+}
+
+/// The levels the tables recommend after each alert.
+#[test]
+fn alerts_add_up_as_the_tables_say() {
+    for (name, levels) in [
+        (
+            "ransomware-across-sectors",
+            vec![("beacon-bank", json!("yellow")), ("beacon-telecom", json!("orange")), ("encrypted", json!("red"))],
+        ),
+        ("substation-control", vec![("scan", Value::Null), ("foothold", json!("yellow")), ("commands", json!("red"))]),
+        ("maintenance-night", vec![("scan", Value::Null)]),
+    ] {
+        let mut stage = Stage::new();
+        let id = plan(&stage, &json!(shipped(name)), json!({}));
+        stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+        stage.pass(3 * 3600);
+        let body = stage.body("drill", &id);
+        for (inject, level) in levels {
+            let put = body["put"].as_array().unwrap().iter().find(|p| p["inject"] == inject).unwrap();
+            assert_eq!(put.get("level").unwrap_or(&Value::Null), &level, "{name} {inject}");
+        }
+    }
+}
+
+#[test]
+fn injects_come_at_their_minute_to_whom_they_are_for() {
+    let mut stage = Stage::new();
+    let id = plan(&stage, &small(), json!({"bank": "bank"}));
+    assert_eq!(stage.told(0), [""; 0], "a plan tells nobody");
+    stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+    stage.pass(3600);
+    let told: Vec<String> = stage.shelf.messages().iter().zip(stage.told(0)).filter(|(m, _)| m.kind == "drill").map(|(_, l)| l).collect();
+    assert_eq!(
+        told,
+        [
+            "0 bank/duty: Drill begins: Small",
+            "0 city: Drill begins: Small",
+            "0 city: Drill: alert",
+            "5 bank/duty: Drill: news",
+            "10 city: Drill: question q",
+            "30 bank/duty: Drill is over: Small",
+            "30 city: Drill is over: Small",
+        ]
+    );
+}
+
+#[test]
+fn it_is_scored_by_what_people_did() {
+    let mut stage = Stage::new();
+    let id = plan(&stage, &small(), json!({"bank": "bank"}));
+    stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+    let noticed = |inject: &str| json!({"act": "noticed", "inject": inject, "note": "外联"});
+    assert!(stage.refused(&operator(), "drill", Some(&id), noticed("call")).starts_with("no inject 'call' has come yet"));
+    stage.pass(4 * 60);
+    stage.does(&operator(), "drill", &id, noticed("c2"));
+    stage.pass(7 * 60);
+    stage.does(&operator(), "drill", &id, noticed("call"));
+    stage.does(&operator(), "drill", &id, json!({"act": "answer", "inject": "q", "text": "4 小时"}));
+    stage.does(&operator(), "drill", &id, json!({"act": "answer", "inject": "q", "text": "更正：1 小时", "who": "张"}));
+    assert!(stage.refused(&operator(), "drill", Some(&id), json!({"act": "answer", "inject": "c2", "text": "x"})).contains("no question"));
+    stage.does(&lead(), "drill", &id, json!({"act": "finish"}));
+    let score = stage.body("drill", &id)["score"].clone();
+    let met: Vec<_> = score["results"].as_array().unwrap().iter().map(|r| (r["met"].as_bool().unwrap(), r["took_s"].as_i64())).collect();
+    assert_eq!(met, [(true, Some(240)), (false, Some(360)), (true, Some(60)), (false, None), (true, None)]);
+    assert_eq!((score["points"].as_u64(), score["of"].as_u64()), (Some(30), Some(45)));
+    assert_eq!(score["parts"][0], json!({"part": "detection", "points": 10, "of": 15}));
+    assert!(stage.refused(&lead(), "drill", Some(&id), json!({"act": "run"})).starts_with("a drill is run once"));
+    assert!(stage.refused(&operator(), "drill", Some(&id), noticed("c2")).starts_with("the drill is not running"));
+}
+
+#[test]
+fn it_can_be_aborted_and_nothing_comes_after() {
+    let mut stage = Stage::new();
+    let id = plan(&stage, &small(), json!({"bank": "bank"}));
+    stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+    stage.pass(60);
+    stage.does(&lead(), "drill", &id, json!({"act": "abort", "reason": "发生真实事件"}));
+    let before = stage.shelf.messages().iter().filter(|m| m.kind == "drill").count();
+    stage.pass(86_400);
+    assert_eq!(stage.shelf.messages().iter().filter(|m| m.kind == "drill").count(), before);
+    assert!(stage.body("drill", &id).get("score").is_none());
+}
+
+#[test]
+fn nothing_real_can_be_tied_to_a_drill() {
+    let stage = Stage::new();
+    let drill = plan(&stage, &small(), json!({}));
+    let real = stage.open(&operator(), "order", order());
+    let mut act = order();
+    act["links"] = json!([drill]);
+    let made = stage.open(&operator(), "order", act.clone());
+    assert_eq!(stage.body("order", &made)["exercise"], true, "what is tied to a drill is the drill's");
+    act["links"] = json!([drill, real]);
+    assert!(stage.refused(&operator(), "order", None, act).contains("on the other side"));
+}
+
+#[test]
+fn who_may_do_what() {
+    let stage = Stage::new();
+    let act = json!({"act": "plan", "scenario": small()});
+    assert!(stage.refused(&operator(), "drill", None, act.clone()).starts_with("your role may not"));
+    assert!(stage.refused(&of("bank"), "drill", None, act).starts_with("your role may not"));
+    let id = plan(&stage, &small(), json!({}));
+    assert!(stage.refused(&of("bank"), "drill", Some(&id), json!({"act": "noticed", "inject": "c2"})).starts_with("there is no drill"));
+}
+
+#[test]
+fn a_scenario_that_makes_no_sense_is_refused() {
+    let stage = Stage::new();
+    for (pointer, value, says) in [
+        ("/name", json!("two words"), "'name'"),
+        ("/length_min", json!(0), "'length_min'"),
+        ("/inject/0/role", json!("mill"), "goes to 'mill'"),
+        ("/inject/2/to", json!("mill"), "goes to 'mill'"),
+        ("/inject/1/id", json!("c2"), "same id"),
+        ("/inject/1/at_min", json!(31), "after the end"),
+        ("/expect/0/inject", json!("nothing"), "names an inject or role"),
+        ("/expect/2/inject", json!("call"), "an answer needs a question"),
+        ("/expect/3/role", json!("mill"), "names an inject or role"),
+        ("/expect", json!([]), "at least one"),
+        ("/inject/0/kind", json!("bomb"), "unknown variant"),
+    ] {
+        let mut scenario = small();
+        *scenario.pointer_mut(pointer).unwrap() = value;
+        let got = stage.refused(&lead(), "drill", None, json!({"act": "plan", "scenario": scenario}));
+        assert!(got.contains(says), "{pointer}: {got}");
+    }
+    let cast = json!({"act": "plan", "scenario": small(), "cast": {"mill": "bank"}});
+    assert!(stage.refused(&lead(), "drill", None, cast).contains("no role 'mill'"));
+    let cast = json!({"act": "plan", "scenario": small(), "cast": {"bank": "nowhere"}});
+    assert!(stage.refused(&lead(), "drill", None, cast).contains("no unit 'nowhere'"));
+}
