@@ -7,6 +7,7 @@ mod browser;
 mod cli;
 mod crash;
 mod deploy;
+mod desk;
 mod explain;
 mod input;
 mod link;

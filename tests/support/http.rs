@@ -22,11 +22,11 @@ pub struct Answer {
 
 impl Client {
     pub fn get(&self, path: &str) -> Result<Answer> {
-        self.call("GET", path, None)
+        self.send("GET", path, "", None)
     }
 
     pub fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer> {
-        self.call("POST", path, Some(body))
+        self.send("POST", path, "", Some(body))
     }
 
     /// The body of a 2xx answer as JSON.
@@ -38,12 +38,13 @@ impl Client {
         Ok(serde_json::from_str(&answer.body)?)
     }
 
-    fn call(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Result<Answer> {
-        let mut reader = self.open(method, path, body)?;
+    /// With further header lines, each ended by `\r\n`.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: Option<&serde_json::Value>) -> Result<Answer> {
+        let mut reader = self.open(method, path, headers, body)?;
         let status = status(&mut reader)?;
         let mut length = None;
         let mut chunked = false;
-        headers(&mut reader, |name, value| {
+        self::headers(&mut reader, |name, value| {
             match name {
                 "content-length" => length = value.parse::<usize>().ok(),
                 "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
@@ -64,7 +65,7 @@ impl Client {
         Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() })
     }
 
-    fn open(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Result<BufReader<TcpStream>> {
+    fn open(&self, method: &str, path: &str, headers: &str, body: Option<&serde_json::Value>) -> Result<BufReader<TcpStream>> {
         let mut stream =
             TcpStream::connect_timeout(&self.server, Duration::from_secs(5)).with_context(|| format!("cannot reach {}", self.server))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -73,7 +74,7 @@ impl Client {
         let auth = if self.token.is_empty() { String::new() } else { format!("authorization: Bearer {}\r\n", self.token) };
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{auth}{kind}content-length: {}\r\n\r\n{text}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{auth}{headers}{kind}content-length: {}\r\n\r\n{text}",
             self.server,
             text.len()
         )?;
@@ -82,9 +83,9 @@ impl Client {
 
     /// Opens a stream of server-sent events.
     pub fn feed(&self, path: &str) -> Result<Feed> {
-        let mut reader = self.open("GET", path, None)?;
+        let mut reader = self.open("GET", path, "", None)?;
         let status = status(&mut reader)?;
-        headers(&mut reader, |_, _| {})?;
+        self::headers(&mut reader, |_, _| {})?;
         if status != 200 {
             bail!("GET {path}: {status}");
         }

@@ -1,0 +1,3 @@
+//! The warning desk through the real programs.
+
+mod kill;
