@@ -25,6 +25,7 @@ use crate::engine::{Engine, EngineOptions};
 use crate::indicators::{self, Armoury, Indicators, SearchState};
 use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Ticket, Watermark, Watermarks};
 use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
+use crate::notify::{Notifier, NotifyMetrics, Setup};
 use crate::office::{self, Office};
 use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline};
@@ -40,14 +41,17 @@ pub struct Bootstrap {
     pub unit: String,
 }
 
+/// Reads the configuration again, as it was read at the start.
+pub type Reread = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
 /// Runs the collector until SIGTERM or SIGINT.
-pub fn run(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
+pub fn run(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build().context("cannot start the runtime")?;
-    runtime.block_on(serve(config, bootstrap))
+    runtime.block_on(serve(config, reread, bootstrap))
 }
 
-async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
+async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> Result<()> {
     let now = clock::now();
     private_folder(&config.data)?;
     let metrics = telemetry::Metrics::new("vedette");
@@ -96,6 +100,9 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     // Tail first: feed, outbox, pipeline, ingest.
     let feed = Arc::new(Feed::new(u64::try_from(now.secs()).unwrap_or(0), FEED_ITEMS));
     let office = Arc::new(open_office(&config, &desk, &feed, &register)?);
+    let setup =
+        Setup::read(&config).map_err(|told| anyhow!(told.into_iter().map(|(k, w)| format!("{k}: {w}")).collect::<Vec<_>>().join("; ")))?;
+    let (notifier, carrier) = Notifier::start(desk.clone(), office.clone(), setup, NotifyMetrics::new(&metrics), clock::now)?;
     let board = Arc::new(Board::default());
     match desk.agents(&Scope::CITY) {
         Ok(rows) => board.restore(rows),
@@ -135,6 +142,8 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
         links: links.clone(),
         desk: desk.clone(),
         office: office.clone(),
+        notifier: notifier.clone(),
+        reread,
         register,
         board: board.clone(),
         orders: Mutex::new(orders.clone()),
@@ -212,7 +221,10 @@ async fn serve(config: Config, bootstrap: Option<Bootstrap>) -> Result<()> {
     let _ = halt.send(true);
     let _ = tokio::join!(door, ingest, pages);
     stop.store(true, Ordering::Release);
-    let _ = tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end(), desk_clock.end(), hunter.join())).await;
+    notifier.stop();
+    let _ =
+        tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end(), desk_clock.end(), hunter.join(), carrier.join()))
+            .await;
     wal.close();
     failure.map_or(Ok(()), Err)
 }
@@ -553,6 +565,8 @@ struct Stage {
     links: Arc<Links>,
     desk: Arc<dyn DeskStore>,
     office: Arc<Office>,
+    notifier: Arc<Notifier>,
+    reread: Reread,
     register: Arc<RwLock<Arc<Register>>>,
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
@@ -601,6 +615,13 @@ impl Stage {
         self.office.exchange(office::book(&register, tables, old.signer.clone(), old.pseudonyms));
     }
 
+    /// Rules and register as they are on disk now.
+    fn reloaded_rules(&self) -> Result<(Engine, Vec<String>, Register)> {
+        let (engine, faults) = Engine::load_with(&engine_options(&self.config), &rule_options(&self.config)).context("the rules")?;
+        let register = catalogue::register(&self.config, &self.authority, self.desk.as_ref())?;
+        Ok((engine, faults, register))
+    }
+
     /// Agents that are enrolled show before they are heard.
     fn fill_board(&self) {
         let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -638,12 +659,15 @@ impl Backstage for Stage {
     }
 
     fn reload(&self) -> api::Reloaded {
-        let outcome = Engine::load_with(&engine_options(&self.config), &rule_options(&self.config)).context("the rules").and_then(
-            |(engine, faults)| {
-                let register = catalogue::register(&self.config, &self.authority, self.desk.as_ref())?;
-                Ok((engine, faults, register))
-            },
-        );
+        // Of the configuration itself a reload takes over the channels and who is told; the rest holds until a restart.
+        let setup = (self.reread)().map_err(|why| anyhow!(why)).and_then(|config| {
+            Setup::read(&config).map_err(|told| anyhow!(told.into_iter().map(|(k, w)| format!("{k}: {w}")).collect::<Vec<_>>().join("; ")))
+        });
+        let outcome = setup.context("the channels").and_then(|setup| Ok((setup, self.reloaded_rules()?)));
+        let outcome = outcome.map(|(setup, rest)| {
+            self.notifier.exchange(setup);
+            rest
+        });
         match outcome {
             Ok((engine, faults, fresh)) => {
                 let page = catalogue::rule_page(&engine, &faults, clock::now());
@@ -708,6 +732,10 @@ impl Backstage for Stage {
 
     fn indicators_changed(&self) {
         self.arm();
+    }
+
+    fn notifier(&self) -> Option<Arc<Notifier>> {
+        Some(self.notifier.clone())
     }
 
     fn links(&self) -> Vec<(AgentId, String)> {

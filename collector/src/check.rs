@@ -4,7 +4,7 @@
 //! found in English and Chinese, and where it is bad the way out.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -53,6 +53,7 @@ pub fn look(config: &Config, now: Timestamp) -> Vec<Finding> {
     disk(&config.data, &mut out);
     time(&config.data, now, &mut out);
     ports(config, &mut out);
+    channels(config, &mut out);
     out.0
 }
 
@@ -86,6 +87,28 @@ fn register(config: &Config, out: &mut Findings) {
             out.add("register", units > 0, found, way);
         }
         Err(error) => out.add("register", false, (error.to_string(), error.to_string()), way),
+    }
+}
+
+/// Whether somebody listens where each channel goes. Nothing is sent.
+fn channels(config: &Config, out: &mut Findings) {
+    let way = (
+        "start the peer, open the way to it, or correct the channel; then `vedette notify test NAME` sends a marked test",
+        "请启动对端、开通网络或更正通道配置；随后用 `vedette notify test 名称` 发送测试",
+    );
+    let Ok(setup) = crate::notify::Setup::read(config) else { return };
+    for (name, channel) in &setup.channels {
+        let (host, port) = channel.channel.route().host_port();
+        let udp = matches!(channel.channel.route(), notifier::Route::Udp { .. });
+        let found = (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(|e| e.to_string()).and_then(|mut all| {
+            let address = all.next().ok_or_else(|| format!("no address of {host}"))?;
+            if udp { Ok(()) } else { TcpStream::connect_timeout(&address, Duration::from_secs(3)).map(|_| ()).map_err(|e| e.to_string()) }
+        });
+        let words = match &found {
+            Ok(()) => (format!("{name}: {host}:{port} reached"), format!("{name}：{host}:{port} 可达")),
+            Err(why) => (format!("{name}: {host}:{port}: {why}"), format!("{name}：{host}:{port}：{why}")),
+        };
+        out.add("channel", found.is_ok(), words, way);
     }
 }
 

@@ -107,7 +107,8 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
     if let Err(error) = telemetry::init_logging("vedette", format, &config.log.filter) {
         return bad_input(&format!("[log] filter = \"{}\": {error}", config.log.filter));
     }
-    match app::run(config, args.bootstrap.clone().map(|unit| Bootstrap { unit })) {
+    let again = args.config.clone();
+    match app::run(config, std::sync::Arc::new(move || again.load()), args.bootstrap.clone().map(|unit| Bootstrap { unit })) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "cannot go on");

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use settings::{Bytes, Duration};
 
+use crate::notify::{NotifyConfig, Setup};
+
 /// `collector.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +27,9 @@ pub struct Config {
     pub serve: Serve,
     pub store: Store,
     pub indicators: IndicatorPaths,
+    pub notify: NotifyConfig,
+    /// Sections of the channels, each checked by its own kind.
+    pub channel: Vec<toml::Table>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -88,6 +93,8 @@ impl Default for Config {
             serve: Serve::default(),
             store: Store::default(),
             indicators: IndicatorPaths::default(),
+            notify: NotifyConfig::default(),
+            channel: Vec::new(),
         }
     }
 }
@@ -179,6 +186,62 @@ wal_segment = "64 MiB"
 # Indicators of compromise read at start and at a reload, besides those uploaded with `vedette indicators add`: files, or folders of files
 # (STIX 2.1, MISP JSON, CSV, plain lists); a file's name is its source.
 paths = []
+
+[notify]
+# Time zone of what is sent, as a distance from UTC.
+time_zone = "+08:00"
+# Hours in which what is yellow, blue or without a level waits, e.g. "22:00-07:00"; empty: none. Red and orange never wait.
+quiet = ""
+# Attempts after which a message is a dead letter (2 s apart at first, 10 minutes in the end; red at most a minute).
+attempts = 40
+# Address of the console, for links in messages; empty: no links.
+console = ""
+# The channel mail addresses of the register are reached by; empty: the first of kind mail.
+mail = ""
+
+# Channels that tell the city's own people, by level; `other` is what has no level.
+[notify.city]
+red = []
+orange = []
+yellow = []
+blue = []
+other = []
+
+# Channels: as many as you need, each with a name. Secrets are read from files. Every kind also takes per_minute (the limit of its peer),
+# red_reserve (how many of these only red may use) and lang ("zh" or "en"). Changes here and in [notify] are taken over at a reload.
+# [[channel]]
+# name = "mail"
+# kind = "mail"                              # text and HTML, threaded
+# server = "mx.city.example:587"
+# tls = "starttls"                           # or "implicit", or "none" on loopback
+# from = "烽燧 <vedette@city.example>"
+# to = ["duty@city.example"]                 # the city's own; units' addresses are in the register
+# user = "vedette"
+# password_file = "/etc/vedette/mail.password"
+#
+# [[channel]]
+# name = "soar"
+# kind = "webhook"                           # JSON, HMAC-SHA256 over "timestamp.body"
+# url = "https://soar.city.example/vedette"
+# secret_file = "/etc/vedette/soar.secret"
+#
+# [[channel]]
+# name = "alertmanager"
+# kind = "alertmanager"
+# url = "http://127.0.0.1:9093"
+#
+# [[channel]]
+# name = "siem"
+# kind = "syslog"
+# address = "siem.city.example:6514"
+# transport = "tls"                          # or "tcp", "udp"
+# format = "rfc5424"                         # or "cef"
+#
+# [[channel]]
+# name = "duty-group"
+# kind = "dingtalk"                          # or "wecom", "feishu"
+# url_file = "/etc/vedette/dingtalk.url"     # the address holds the token
+# secret_file = "/etc/vedette/dingtalk.secret"
 "#;
 
 /// A configuration that contradicts itself, checked after the types.
@@ -199,6 +262,9 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     }
     if config.rules.is_empty() {
         problems.push(("rules", "an empty list leaves nothing to detect with; name a folder of Sigma rules".to_owned()));
+    }
+    if let Err(told) = Setup::read(config) {
+        problems.extend(told);
     }
     problems
 }

@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod matching;
 pub mod metrics;
 pub mod normalise;
+pub mod notify;
 pub mod office;
 pub mod outbox;
 pub mod pipeline;

@@ -8,6 +8,7 @@ mod client;
 mod indicators;
 mod matters;
 mod names;
+mod notify;
 mod output;
 pub mod show;
 pub mod stream;
@@ -143,6 +144,11 @@ pub enum Command {
     Baseline(baseline::BaselineCommand),
     #[command(flatten)]
     Matters(matters::MattersCommand),
+    /// Channels of notification: list, test
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
+    /// The delivery log: who was told what, when, on which channel
+    Deliveries(notify::DeliveriesArgs),
     /// Read configuration and rules again
     Reload,
     /// The audit trail
@@ -292,6 +298,7 @@ fn print(what: PrintCommand) -> Result<u8, Trouble> {
             let _serve = crate::metrics::ServeMetrics::new(&metrics);
             let _engine = crate::metrics::PipelineMetrics::new(&metrics);
             let _stages = crate::metrics::StageMetrics::new(&metrics);
+            let _notify = crate::notify::NotifyMetrics::new(&metrics);
             metrics.render()
         }
     };
@@ -394,6 +401,8 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             printer.one(&proof, show::proof);
             return Ok(if proof["intact"] == true { exit::DONE } else { exit::FOUND });
         }
+        Command::Notify(command) => return notify::run(client, printer, command).await,
+        Command::Deliveries(args) => return notify::deliveries(client, printer, args).await,
         Command::Doctor => return doctor(client, printer).await,
         Command::Print(_) => {}
     }
@@ -451,6 +460,15 @@ async fn doctor(client: &Client, printer: &Printer) -> Result<u8, Trouble> {
         Err(trouble) => add("token", false, trouble.say(printer.lang), "set VEDETTE_TOKEN to a token that is valid"),
         Ok(me) => {
             add("token", true, format!("{} ({})", me["name"].as_str().unwrap_or(""), me["role"].as_str().unwrap_or("")), "");
+            if let Ok(page) = client.get("/api/v1/channels", &[]).await {
+                for channel in page["items"].as_array().into_iter().flatten() {
+                    let text = |key: &str| channel[key].as_str().unwrap_or("").to_owned();
+                    let (reason, dead) = (text("reason"), channel["dead"].as_u64().unwrap_or(0));
+                    let words = format!("{} {} waiting, {dead} given up {reason}", text("name"), channel["waiting"]);
+                    let way = "`vedette notify test NAME` says what is wrong; `vedette deliveries --state dead` lists what was given up";
+                    add("channel", reason.is_empty() && dead == 0, words, way);
+                }
+            }
             if let Ok(agents) = client.pages("/api/v1/agents", &[], usize::MAX).await {
                 let silent: Vec<&str> = agents.iter().filter(|a| a["liveness"] == "silent").filter_map(|a| a["host"].as_str()).collect();
                 add(

@@ -200,6 +200,35 @@ pub const JUDGED: &[Column] = columns![
     "OWNER" "负责人" Plain |v, _| text(&v["owner"]),
     "ALERT" "告警" Plain title,
 ];
+pub const CHANNELS: &[Column] = columns![
+    "CHANNEL" "通道" Key |v, _| text(&v["name"]),
+    "KIND" "类型" Plain |v, _| text(&v["kind"]),
+    "PEER" "对端" Plain |v, _| text(&v["peer"]),
+    "CITY" "市级" Plain |v, _| text(&v["city"]),
+    "WAITING" "待投递" Number |v, _| text(&v["waiting"]),
+    "SENT" "已投递" Number |v, _| text(&v["sent"]),
+    "DEAD" "放弃" Number |v, _| text(&v["dead"]),
+    "LAST SENT (UTC)" "最近投递 (UTC)" Plain |v, _| time(&v["last_sent"]),
+    "LAST FAULT" "最近故障" Plain |v, _| text(&v["reason"]),
+];
+pub const TESTED: &[Column] = columns![
+    "CHANNEL" "通道" Key |v, _| text(&v["channel"]),
+    "OUTCOME" "结果" Plain |v, l| match v["outcome"].as_str() { Some("sent") => pick(l, "sent", "已投递").to_owned(), Some("failed") => pick(l, "failed", "失败").to_owned(), _ => pick(l, "rejected", "被拒绝").to_owned() },
+    "SECONDS" "秒" Number |v, _| v["seconds"].as_f64().map(|s| format!("{s:.3}")).unwrap_or_default(),
+    "REASON" "原因" Plain |v, _| text(&v["reason"]),
+];
+pub const DELIVERIES: &[Column] = columns![
+    "QUEUED (UTC)" "排队 (UTC)" Key |v, _| time(&v["queued"]),
+    "STATE" "状态" Mark |v, l| i18n::say(lang(l), &format!("deliveries.state.{}", v["state"].as_str().unwrap_or("queued"))),
+    "LEVEL" "级别" Plain |v, l| v["level"].as_str().map(|w| i18n::say(lang(l), &format!("level.{w}"))).unwrap_or_default(),
+    "TITLE" "标题" Plain |v, l| text(if l == Language::Zh || v["title"]["en"] == "" { &v["title"]["zh"] } else { &v["title"]["en"] }),
+    "UNIT" "单位" Plain |v, _| text(&v["unit"]),
+    "WHOM" "对象" Plain |v, _| text(&v["contact"]),
+    "CHANNEL" "通道" Plain |v, _| text(&v["channel"]),
+    "ATTEMPTS" "次数" Number |v, _| text(&v["attempts"]),
+    "REASON" "原因" Plain |v, _| text(&v["reason"]),
+    "ID" "标识" Extra |v, _| text(&v["id"]),
+];
 pub const DOCTOR: &[Column] = columns![
     "" "" Plain |v, _| if v["good"] == true { "ok".into() } else { "NOT".into() },
     "CHECK" "检查" Plain |v, _| text(&v["check"]),

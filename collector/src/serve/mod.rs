@@ -114,6 +114,10 @@ pub trait Backstage: Send + Sync {
     fn indicators_added(&self, _source: &str) {}
     /// A source was removed: tell the agents.
     fn indicators_changed(&self) {}
+    /// Who carries messages to people; none where nothing is sent.
+    fn notifier(&self) -> Option<Arc<crate::notify::Notifier>> {
+        None
+    }
 }
 
 /// `[serve]` of the collector's configuration.

@@ -7,6 +7,7 @@ mod agent;
 mod alert;
 mod audit;
 mod baseline;
+mod delivery;
 mod event;
 mod indicator;
 mod matter;
@@ -25,6 +26,7 @@ pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
 pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
 pub use audit::{AuditEntry, AuditPage, AuditProof};
 pub use baseline::{Baseline, BaselineChange, BaselineDetail, BaselineEdit, BaselineEntry, BaselineMark, BaselinePage};
+pub use delivery::{Attempt, Channel, ChannelPage, ChannelTest, ChannelTested, Delivery, DeliveryPage};
 pub use event::{EventField, EventPage, EventRecord};
 pub use indicator::{
     IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch, IndicatorSource,

@@ -144,6 +144,13 @@ routes! {
         [text("state", "learning, frozen, deviating"), text("unit", "unit id"), LIMIT, CURSOR] None => Reply::List("BaselinePage");
     BaselineGet "getBaseline" Get "/api/v1/baselines/{id}" EventsRead "baselines" "Who asks a station what, on which addresses" [] None => Reply::Json("BaselineDetail");
     BaselineEditPost "editBaseline" Post "/api/v1/baselines/{id}" BaselinesWrite "baselines" "Freeze, unfreeze, allow, forget; with dry_run, what that would do" [] Some("BaselineEdit") => Reply::Json("BaselineChange");
+    DeliveriesList "listDeliveries" Get "/api/v1/deliveries" DeliveriesRead "deliveries" "The delivery log, newest first; the whole city's only"
+        [text("state", "queued, failed, sent, dead"), text("channel", "channel name"), text("unit", "unit id"), text("about", "id of a warning, receipt, order …"), LIMIT, CURSOR]
+        None => Reply::List("DeliveryPage");
+    DeliveryGet "getDelivery" Get "/api/v1/deliveries/{id}" DeliveriesRead "deliveries" "One delivery with its attempts" [] None => Reply::Json("Delivery");
+    DeliveryRetry "retryDelivery" Post "/api/v1/deliveries/{id}/retry" NotifyTest "deliveries" "Sends a dead letter again" [] None => Reply::Json("Delivery");
+    ChannelsList "listChannels" Get "/api/v1/channels" DeliveriesRead "deliveries" "Channels of notification and how they are" [] None => Reply::Json("ChannelPage");
+    ChannelTestPost "testChannel" Post "/api/v1/channels/{name}/test" NotifyTest "deliveries" "Sends a test, marked as one, and says what came of it" [] Some("ChannelTest") => Reply::Json("ChannelTested");
     AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
     AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
     LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");

@@ -154,9 +154,9 @@ impl Queue {
         }
     }
 
-    /// Takes a delivery; false where there is no room, and nothing is taken.
+    /// Takes a delivery; false where there is no room, and nothing is taken. For red there is always room.
     pub fn add(&mut self, channel: &str, delivery: Delivery) -> bool {
-        if self.held >= HELD_MAX {
+        if self.held >= HELD_MAX && delivery.rank != RED {
             return false;
         }
         let line = self.lines.entry(channel.to_owned()).or_default();
@@ -249,11 +249,13 @@ impl Queue {
         self.lines.iter().map(|(name, line)| (name.as_str(), count(line))).collect()
     }
 
-    /// Whether a delivery is here (waiting, to be tried again or under way).
-    pub fn has(&self, channel: &str, number: u64) -> bool {
-        let Some(line) = self.lines.get(channel) else { return false };
-        line.waiting.keys().any(|(_, n)| *n == number)
-            || line.again.values().chain(line.under_way.iter().flatten()).any(|p| p.members.contains(&number))
+    /// Numbers of all deliveries held.
+    pub fn held_numbers(&self) -> BTreeSet<u64> {
+        let of = |line: &Line| -> Vec<u64> {
+            let packed = line.again.values().chain(line.under_way.iter().flatten()).flat_map(|p| p.members.iter().copied());
+            line.waiting.values().map(|d| d.number).chain(packed).collect()
+        };
+        self.lines.values().flat_map(of).collect()
     }
 }
 

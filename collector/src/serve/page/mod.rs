@@ -5,6 +5,7 @@
 
 mod agents;
 mod alerts;
+mod deliveries;
 mod login;
 pub mod matters;
 mod register;
@@ -70,6 +71,34 @@ static PAGES: &[PageRow] = &[
     PageRow { method: "GET", path: "/enrol", permission: Permission::Enrol, name: "pageEnrol", handler: || get(register::enrol) },
     PageRow { method: "POST", path: "/enrol", permission: Permission::Enrol, name: "pageEnrolMake", handler: || post(register::invite) },
     PageRow { method: "GET", path: "/desk", permission: Permission::MattersRead, name: "pageDesk", handler: || get(matters::desk) },
+    PageRow {
+        method: "GET",
+        path: "/deliveries",
+        permission: Permission::DeliveriesRead,
+        name: "pageDeliveries",
+        handler: || get(deliveries::list),
+    },
+    PageRow {
+        method: "GET",
+        path: "/deliveries/{id}",
+        permission: Permission::DeliveriesRead,
+        name: "pageDelivery",
+        handler: || get(deliveries::one),
+    },
+    PageRow {
+        method: "POST",
+        path: "/deliveries/{id}/retry",
+        permission: Permission::NotifyTest,
+        name: "pageDeliveryRetry",
+        handler: || post(deliveries::retry),
+    },
+    PageRow {
+        method: "POST",
+        path: "/deliveries/test",
+        permission: Permission::NotifyTest,
+        name: "pageChannelTest",
+        handler: || post(deliveries::test),
+    },
     PageRow { method: "GET", path: "/login", permission: Permission::Public, name: "pageLogin", handler: || get(login::show) },
     PageRow { method: "POST", path: "/login", permission: Permission::Public, name: "pageLoginPost", handler: || post(login::enter) },
     PageRow { method: "POST", path: "/logout", permission: Permission::Own, name: "pageLogout", handler: || post(login::leave) },
@@ -230,6 +259,7 @@ impl Page {
             "register_write" => Permission::RegisterWrite,
             "events" => Permission::EventsRead,
             "matters" => Permission::MattersRead,
+            "deliveries" => Permission::DeliveriesRead,
             _ => return false,
         };
         self.caller.as_ref().is_some_and(|c| c.may(permission))

@@ -6,6 +6,7 @@ pub use agents::all as agents_in_scope;
 pub mod alerts;
 mod audit;
 mod baselines;
+pub mod deliveries;
 pub mod differences;
 mod events;
 pub mod exchange;
@@ -94,6 +95,11 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::BaselinesList => get(baselines::list),
         Op::BaselineGet => get(baselines::one),
         Op::BaselineEditPost => post(baselines::edit),
+        Op::DeliveriesList => get(deliveries::list),
+        Op::DeliveryGet => get(deliveries::one),
+        Op::DeliveryRetry => post(deliveries::retry),
+        Op::ChannelsList => get(deliveries::channels),
+        Op::ChannelTestPost => post(deliveries::test),
         Op::AuditList => get(audit::list),
         Op::AuditVerify => get(audit::verify),
         Op::LoginPost => post(people::login),

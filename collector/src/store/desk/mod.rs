@@ -7,6 +7,7 @@
 
 mod alerts;
 mod audit;
+mod deliveries;
 mod fleet;
 mod matters;
 mod people;
@@ -22,6 +23,7 @@ use matter::register::{Row, RowKind};
 use serde::{Deserialize, Serialize};
 use warning::{Alert, AlertId, AlertState, CloseReason};
 
+pub use deliveries::{AttemptRow, DeliveryEnd, DeliveryQuery, DeliveryRow};
 pub use matters::{MatterPage, MatterQuery, MatterRow};
 pub use sqlite::SqliteDesk;
 
@@ -69,6 +71,31 @@ pub trait DeskStore: Send + Sync {
     fn next_due(&self) -> Result<Option<Timestamp>, DeskError>;
     /// Messages with a number above `after`, in order.
     fn messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError>;
+
+    // The delivery log.
+    /// The next messages nobody has made deliveries of.
+    fn untaken_messages(&self, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError>;
+    /// Writes the deliveries of all messages up to `through`, in one transaction; gives the new ones as stored.
+    fn take_messages(&self, through: u64, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, DeskError>;
+    /// Deliveries not ended, the most serious first, then the oldest.
+    fn open_deliveries(&self, limit: usize) -> Result<Vec<DeliveryRow>, DeskError>;
+    /// An attempt begins; durable when this returns.
+    fn begin_attempt(&self, numbers: &[u64], parcel: &str, channel: &str, attempts: u32, now: Timestamp) -> Result<(), DeskError>;
+    fn end_attempt(&self, what: &DeliveryEnd) -> Result<(), DeskError>;
+    fn attempts_since(&self, since: Timestamp) -> Result<Vec<AttemptRow>, DeskError>;
+    fn attempts_of(&self, parcel: &str) -> Result<Vec<AttemptRow>, DeskError>;
+    /// Newest first.
+    fn deliveries(&self, query: &DeliveryQuery) -> Result<Vec<DeliveryRow>, DeskError>;
+    /// Of these numbers, the most serious first, then the oldest.
+    fn deliveries_of(&self, numbers: &[u64], limit: usize) -> Result<Vec<DeliveryRow>, DeskError>;
+    fn delivery(&self, id: &str) -> Result<Option<DeliveryRow>, DeskError>;
+    /// A dead letter is queued again; none where it is not dead.
+    fn retry_delivery(&self, id: &str, now: Timestamp) -> Result<Option<DeliveryRow>, DeskError>;
+    /// (channel, state, how many).
+    fn delivery_counts(&self) -> Result<Vec<(String, String, u64)>, DeskError>;
+    fn messages_of(&self, numbers: &[u64]) -> Result<Vec<(u64, matter::Message)>, DeskError>;
+    /// Lets go deliveries that ended before that, at most `limit`.
+    fn prune_deliveries(&self, before: Timestamp, limit: usize) -> Result<usize, DeskError>;
 
     // Fleet and register.
     /// All of them in one transaction.

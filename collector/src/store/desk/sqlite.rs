@@ -14,9 +14,9 @@ use std::sync::Arc;
 use warning::{Alert, AlertId};
 
 use super::{
-    AgentRow, AlertCounts, AlertPage, AlertQuery, AuditEntry, AuditReport, AuditRow, CertificateRow, DecisionRow, DeskError, DeskStore,
-    EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person, RegisterRow, Scope, SessionRow, Step, TokenRow, Triage,
-    alerts, audit, fleet, matters, people,
+    AgentRow, AlertCounts, AlertPage, AlertQuery, AttemptRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DecisionRow, DeliveryEnd,
+    DeliveryQuery, DeliveryRow, DeskError, DeskStore, EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person,
+    RegisterRow, Scope, SessionRow, Step, TokenRow, Triage, alerts, audit, deliveries, fleet, matters, people,
 };
 
 pub struct SqliteDesk {
@@ -63,6 +63,7 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ",
     matters::SCHEMA,
     fleet::SCHEMA,
+    deliveries::SCHEMA,
 ];
 
 impl SqliteDesk {
@@ -271,6 +272,49 @@ impl DeskStore for SqliteDesk {
     }
     fn messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError> {
         self.read(|c| matters::messages(c, after, limit))
+    }
+
+    fn untaken_messages(&self, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError> {
+        self.read(|c| deliveries::untaken(c, limit))
+    }
+    fn take_messages(&self, through: u64, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, DeskError> {
+        self.write(|tx| deliveries::take(tx, through, rows))
+    }
+    fn open_deliveries(&self, limit: usize) -> Result<Vec<DeliveryRow>, DeskError> {
+        self.read(|c| deliveries::open(c, limit))
+    }
+    fn begin_attempt(&self, numbers: &[u64], parcel: &str, channel: &str, attempts: u32, now: Timestamp) -> Result<(), DeskError> {
+        self.write(|tx| deliveries::begin(tx, numbers, parcel, channel, attempts, now))
+    }
+    fn end_attempt(&self, what: &DeliveryEnd) -> Result<(), DeskError> {
+        self.write(|tx| deliveries::end(tx, what))
+    }
+    fn attempts_since(&self, since: Timestamp) -> Result<Vec<AttemptRow>, DeskError> {
+        self.read(|c| deliveries::attempts_since(c, since))
+    }
+    fn attempts_of(&self, parcel: &str) -> Result<Vec<AttemptRow>, DeskError> {
+        self.read(|c| deliveries::attempts_of(c, parcel))
+    }
+    fn deliveries(&self, query: &DeliveryQuery) -> Result<Vec<DeliveryRow>, DeskError> {
+        self.read(|c| deliveries::list(c, query))
+    }
+    fn deliveries_of(&self, numbers: &[u64], limit: usize) -> Result<Vec<DeliveryRow>, DeskError> {
+        self.read(|c| deliveries::some(c, numbers, limit))
+    }
+    fn delivery(&self, id: &str) -> Result<Option<DeliveryRow>, DeskError> {
+        self.read(|c| deliveries::one(c, id))
+    }
+    fn retry_delivery(&self, id: &str, now: Timestamp) -> Result<Option<DeliveryRow>, DeskError> {
+        self.write(|tx| deliveries::again(tx, id, now))
+    }
+    fn delivery_counts(&self) -> Result<Vec<(String, String, u64)>, DeskError> {
+        self.read(deliveries::counts)
+    }
+    fn messages_of(&self, numbers: &[u64]) -> Result<Vec<(u64, matter::Message)>, DeskError> {
+        self.read(|c| deliveries::messages_of(c, numbers))
+    }
+    fn prune_deliveries(&self, before: Timestamp, limit: usize) -> Result<usize, DeskError> {
+        self.write(|tx| deliveries::prune(tx, before, limit))
     }
 
     fn put_agents(&self, agents: &[AgentRow]) -> Result<(), DeskError> {
