@@ -148,6 +148,7 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
         board: board.clone(),
         orders: Mutex::new(orders.clone()),
         indicators: indicators.clone(),
+        weaknesses: RwLock::new(weaknesses(&config)),
         hunts: hunts.clone(),
         armoury,
         rules: RwLock::new(rules),
@@ -183,6 +184,7 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
             secure: config.serve.certificate.is_some(),
             link_address: authority.config().advertise.clone(),
             open_metrics: console.ip().is_loopback(),
+            sender: config.exchange.sender.clone(),
             ..ServeConfig::default()
         },
         clock: clock::now,
@@ -199,6 +201,15 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
             let _ = halted.wait_for(|stop| *stop).await;
         }
     };
+    let added: Arc<dyn Fn(&str) + Send + Sync> = {
+        let stage = shared.backstage.clone();
+        Arc::new(move |source: &str| stage.indicators_added(source))
+    };
+    let follow = |source: &indicators::taxii::TaxiiSource| {
+        tokio::spawn(indicators::taxii::follow(source.clone(), indicators.clone(), clock::now, added.clone()))
+    };
+    let feeds: Vec<_> = config.taxii.iter().map(follow).collect();
+    drop(added);
     let door = tokio::spawn(crate::authority::serve_enrolment(
         listeners.enrol,
         authority,
@@ -218,6 +229,7 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
         }),
     };
     info!("stopping");
+    feeds.iter().for_each(tokio::task::JoinHandle::abort);
     let _ = halt.send(true);
     let _ = tokio::join!(door, ingest, pages);
     stop.store(true, Ordering::Release);
@@ -373,6 +385,18 @@ fn tell_indicators(all: &Indicators) {
         let first = source.problems.first().map(ToString::to_string).unwrap_or_default();
         warn!(source = source.name, refused = source.refused, first, "indicators not taken");
     }
+}
+
+/// What the files of `[weakness]` say; what cannot be read is in the log.
+fn weaknesses(config: &Config) -> Arc<exchange::weakness::Weaknesses> {
+    let (all, problems) = crate::weakness::load(&config.weakness.paths);
+    if let Some(first) = problems.first() {
+        warn!(problems = problems.len(), first, "known flaws not taken");
+    }
+    if !all.is_empty() {
+        info!(flaws = all.len(), exploited = all.exploited(), "known flaws in force");
+    }
+    Arc::new(all)
 }
 
 /// All three listeners, bound before anything is promised.
@@ -571,6 +595,7 @@ struct Stage {
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
     indicators: Arc<Indicators>,
+    weaknesses: RwLock<Arc<exchange::weakness::Weaknesses>>,
     /// Names of sources whose history is to be searched.
     hunts: Sender<String>,
     armoury: Armoury,
@@ -678,6 +703,7 @@ impl Backstage for Stage {
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 self.renew_book();
                 self.order(Order::Replace(Box::new(engine)));
+                *self.weaknesses.write().unwrap_or_else(PoisonError::into_inner) = weaknesses(&self.config);
                 self.indicators.reload();
                 tell_indicators(&self.indicators);
                 self.arm();
@@ -723,6 +749,10 @@ impl Backstage for Stage {
 
     fn indicators(&self) -> Option<Arc<Indicators>> {
         Some(self.indicators.clone())
+    }
+
+    fn weaknesses(&self) -> Arc<exchange::weakness::Weaknesses> {
+        self.weaknesses.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn indicators_added(&self, source: &str) {

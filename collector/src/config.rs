@@ -30,6 +30,10 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// Sections of the channels, each checked by its own kind.
     pub channel: Vec<toml::Table>,
+
+    pub taxii: Vec<crate::indicators::taxii::TaxiiSource>,
+    pub weakness: WeaknessPaths,
+    pub exchange: Exchange,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -78,6 +82,24 @@ pub struct IndicatorPaths {
     pub paths: Vec<PathBuf>,
 }
 
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeaknessPaths {
+    pub paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exchange {
+    pub sender: String,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self { sender: exchange::Sender::default().name }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -95,6 +117,10 @@ impl Default for Config {
             indicators: IndicatorPaths::default(),
             notify: NotifyConfig::default(),
             channel: Vec::new(),
+
+            taxii: Vec::new(),
+            weakness: WeaknessPaths::default(),
+            exchange: Exchange::default(),
         }
     }
 }
@@ -242,6 +268,23 @@ other = []
 # kind = "dingtalk"                          # or "wecom", "feishu"
 # url_file = "/etc/vedette/dingtalk.url"     # the address holds the token
 # secret_file = "/etc/vedette/dingtalk.secret"
+
+# Indicators from a TAXII 2.1 server; one table a collection. user with password_file, or token_file; ca where its authority is not the system's.
+# [[taxii]]
+# name = "city-isac"
+# url = "https://intel.example/taxii2/feeds/"
+# collection = "91a7b528-80eb-42ed-a74d-c6fbd5a26116"
+# every = "1 h"
+# token_file = "/etc/vedette/isac.token"
+# tlp = "amber"
+
+[weakness]
+# Which flaws are being used, for grading: CISA's KEV (JSON or CSV) and FIRST's EPSS (CSV).
+paths = []
+
+[exchange]
+# Name of this house in CAP, STIX and the rest, a domain name of yours: no blanks, commas, '<' or '&'.
+sender = "vedette"
 "#;
 
 /// A configuration that contradicts itself, checked after the types.
@@ -259,6 +302,10 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     if config.link.listen == config.link.enrol_listen && config.link.listen.port() != 0 {
         let what = "is that of link.listen too; they need different ports";
         problems.push(("link.enrol_listen", format!("value \"{}\" {what}", config.link.enrol_listen)));
+    }
+    problems.extend(crate::indicators::taxii::problems(&config.taxii));
+    if config.exchange.sender.is_empty() || config.exchange.sender.chars().any(|c| c.is_whitespace() || ",<&".contains(c)) {
+        problems.push(("exchange.sender", "is a name without blanks, commas, '<' and '&', such as desk.city.example".to_owned()));
     }
     if config.rules.is_empty() {
         problems.push(("rules", "an empty list leaves nothing to detect with; name a folder of Sigma rules".to_owned()));

@@ -34,6 +34,9 @@ pub struct GradeArgs {
     /// Tables to grade by, in place of those that ship
     #[arg(long, value_name = "FILE")]
     tables: Option<PathBuf>,
+    /// KEV (CISA, JSON or CSV) and EPSS (FIRST, CSV): fills in what is known of a case's weaknesses
+    #[arg(long, value_name = "FILE")]
+    weakness: Vec<PathBuf>,
     /// Print the tables that ship, to be edited
     #[arg(long)]
     print_tables: bool,
@@ -83,7 +86,10 @@ pub fn command(args: &GradeArgs, global: &Global) -> ExitCode {
 fn load(args: &GradeArgs) -> Result<(Tables, Vec<Case>), Vec<String>> {
     let mut problems = Vec::new();
     let tables = tables(args.tables.as_deref()).map_err(|e| problems.push(e.to_string())).ok();
-    let cases: Vec<Case> = args.cases.iter().filter_map(|path| case(path).map_err(|e| problems.push(e)).ok()).collect();
+    let (weaknesses, unread) = crate::weakness::load(&args.weakness);
+    problems.extend(unread);
+    let mut cases: Vec<Case> = args.cases.iter().filter_map(|path| case(path).map_err(|e| problems.push(e)).ok()).collect();
+    cases.iter_mut().for_each(|case| weaknesses.fill(case));
     match tables {
         Some(tables) if problems.is_empty() => Ok((tables, cases)),
         _ => Err(problems),

@@ -30,3 +30,4 @@ pub mod serve;
 pub mod shadow;
 pub mod store;
 pub mod watch;
+pub mod weakness;

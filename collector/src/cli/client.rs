@@ -146,7 +146,10 @@ impl Client {
             .map_err(|_| self.gone("no answer", "无应答"))?
             .map_err(|e| self.refused(&e))?;
         let _ = stream.set_nodelay(true);
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.authority).header("accept", "application/json");
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.authority);
+        if !headers.iter().any(|(name, _)| *name == "accept") {
+            request = request.header("accept", "application/json");
+        }
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
         }

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod client;
+mod export;
 mod indicators;
 mod matters;
 mod names;
@@ -142,6 +143,17 @@ pub enum Command {
     /// What is usual on control networks: review, freeze, edit
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
+    /// Print a warning, a receipt or an incident as CAP, STIX, MISP, OCSF, CSV or IDEA0
+    ///
+    ///   vedette export W0123456789abcdef --format cap > warning.cap.xml
+    #[command(verbatim_doc_comment)]
+    Export(export::ExportArgs),
+    /// Show what is known of flaws: exploited (CISA's KEV), chance to be exploited (EPSS)
+    Weakness {
+        /// Ids, e.g. CVE-2024-3400
+        #[arg(required = true)]
+        cve: Vec<String>,
+    },
     #[command(flatten)]
     Matters(matters::MattersCommand),
     /// Channels of notification: list, test
@@ -390,6 +402,11 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
         }
         Command::Indicators(what) => return indicators::run(client, printer, what).await,
         Command::Baseline(what) => return baseline::run(client, printer, what).await,
+        Command::Export(args) => return export::run(client, args).await,
+        Command::Weakness { cve } => {
+            let flaws = export::weaknesses(client, cve).await?;
+            printer.list(&flaws, show::WEAKNESSES);
+        }
         Command::Matters(what) => return matters::run(client, printer, what).await,
         Command::Reload => {
             let done = client.post("/-/reload", &[], &json!({})).await?;

@@ -123,6 +123,14 @@ pub const INDICATORS: &[Column] = columns![
     "ORIGIN" "出处" Extra |v, _| text(&v["origin"]),
     "BY" "添加人" Extra |v, _| text(&v["by"]),
 ];
+pub const WEAKNESSES: &[Column] = columns![
+    "FLAW" "漏洞" Key |v, _| text(&v["id"]),
+    "EXPLOITED" "已被利用" Plain |v, l| if v["exploited"] == true { pick(l, "yes", "是") } else { pick(l, "not known", "未知") }.to_owned(),
+    "RANSOMWARE" "勒索利用" Plain |v, l| if v["ransomware"] == true { pick(l, "yes", "是") } else { pick(l, "not known", "未知") }.to_owned(),
+    "EPSS" "EPSS" Number |v, _| text(&v["epss"]),
+    "RANK" "位次" Number |v, _| text(&v["percentile"]),
+    "DUE" "整改期限" Plain |v, _| text(&v["due"]),
+];
 pub const INDICATOR_MATCHES: &[Column] = columns![
     "VALUE" "值" Key |v, _| text(&v["value"]),
     "INDICATOR" "指标" Plain |v, l| if v["indicator"].is_string() { text(&v["indicator"]) } else if text(&v["problem"]).is_empty() { pick(l, "none", "无").to_owned() } else { text(&v["problem"]) },

@@ -5,6 +5,7 @@
 //! | `shelf` | uploads at rest: `data/indicators/<source>.feed` and `.json` beside it, written whole or not at all |
 //! | `arm` | the sources as signed layers, on their way to agents' edges |
 //! | `files` | the same files for commands that ask no server |
+//! | `taxii` | sources read from TAXII 2.1 servers, which become uploads |
 //! | `history` | what is new, looked for among stored events |
 //!
 //! Must stay true:
@@ -18,6 +19,7 @@ mod arm;
 mod files;
 mod history;
 mod shelf;
+pub mod taxii;
 #[cfg(test)]
 mod tests;
 
@@ -182,6 +184,12 @@ impl Indicators {
             .find(|s| !s.configured && s.name == upload.source)
             .cloned()
             .ok_or_else(|| Refused("the upload was kept and could not be read back".into(), "上传已保存，但无法读回".into()))
+    }
+
+    /// Whether an upload of this name has these very bytes.
+    pub fn holds(&self, name: &str, bytes: &[u8]) -> bool {
+        let path = shelf::uploads(&self.folder).into_iter().find(|(u, _)| u.source == name).map(|(_, path)| path);
+        path.and_then(|p| shelf::bytes(&p).ok()).is_some_and(|held| held == bytes)
     }
 
     /// Takes a source out of force; false if no upload has the name.

@@ -57,11 +57,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// What the tables say about a request.
 fn permission_of(method: &str, path: &str) -> Option<(Permission, &'static str)> {
-    api::find(method, path).map(|r| (r.permission, r.name)).or_else(|| api::find_matter(method, path)).or_else(|| page::find(method, path))
+    api::find(method, path)
+        .map(|r| (r.permission, r.name))
+        .or_else(|| api::find_matter(method, path))
+        .or_else(|| super::taxii::find(path))
+        .or_else(|| page::find(method, path))
 }
 
 /// The middleware around every route.
-pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    if super::taxii::is_path(request.uri().path()) {
+        super::taxii::token_of_basic(request.headers_mut());
+    }
     let wants_page = wants_page(&request);
     let shown = wants_page.then(|| page::Page::of(&shared, &request));
     let method = request.method().clone();
@@ -210,6 +217,7 @@ fn wants_page(request: &Request) -> bool {
     !path.starts_with("/api/")
         && !path.starts_with("/-/")
         && path != "/metrics"
+        && !super::taxii::is_path(path)
         && request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/html"))
 }
 

@@ -23,6 +23,7 @@ pub mod query;
 pub mod reply;
 pub mod routes;
 pub mod sample;
+pub mod taxii;
 #[cfg(test)]
 mod tests;
 
@@ -118,6 +119,10 @@ pub trait Backstage: Send + Sync {
     fn notifier(&self) -> Option<Arc<crate::notify::Notifier>> {
         None
     }
+    /// What is known of flaws (KEV, EPSS).
+    fn weaknesses(&self) -> Arc<exchange::weakness::Weaknesses> {
+        Arc::default()
+    }
 }
 
 /// `[serve]` of the collector's configuration.
@@ -135,6 +140,8 @@ pub struct ServeConfig {
     pub link_address: String,
     /// Scrape `/metrics` without a token (for a listener on loopback).
     pub open_metrics: bool,
+    /// Name of this house in what it gives to others (CAP's sender, STIX's identity).
+    pub sender: String,
 }
 
 impl Default for ServeConfig {
@@ -146,6 +153,7 @@ impl Default for ServeConfig {
             heartbeat_s: 5,
             link_address: String::new(),
             open_metrics: false,
+            sender: exchange::Sender::default().name,
         }
     }
 }

@@ -101,3 +101,20 @@ pub struct IndicatorAnswer {
 pub struct IndicatorAnswers {
     pub items: Vec<IndicatorAnswer>,
 }
+
+/// What is known of a flaw. Where neither list names it, all is false and zero.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Weakness {
+    pub id: String,
+    /// In CISA's list of known exploited vulnerabilities.
+    pub exploited: bool,
+    /// Known of ransomware campaigns.
+    pub ransomware: bool,
+    /// Day it must be mended by after that list, `yyyy-mm-dd`; empty: none.
+    pub due: String,
+    /// FIRST's chance that it is exploited within 30 days, and its rank among all, 0 to 1.
+    pub epss: f32,
+    pub percentile: f32,
+    /// Flaws known in all.
+    pub known: u64,
+}

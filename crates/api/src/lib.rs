@@ -29,7 +29,8 @@ pub use baseline::{Baseline, BaselineChange, BaselineDetail, BaselineEdit, Basel
 pub use delivery::{Attempt, Channel, ChannelPage, ChannelTest, ChannelTested, Delivery, DeliveryPage};
 pub use event::{EventField, EventPage, EventRecord};
 pub use indicator::{
-    IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch, IndicatorSource,
+    IndicatorAnswer, IndicatorAnswers, IndicatorMatch, IndicatorPage, IndicatorProblem, IndicatorQuestion, IndicatorSearch,
+    IndicatorSource, Weakness,
 };
 pub use matter::{
     Matter, MatterEntry, MatterHistory, MatterOutcome, MatterPage, MatterRoute, MatterWhat, find_matter, matter_routes, shape,

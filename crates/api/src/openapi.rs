@@ -266,6 +266,7 @@ fn components() -> utoipa::openapi::Components {
         crate::IndicatorPage,
         crate::IndicatorQuestion,
         crate::IndicatorAnswers,
+        crate::Weakness,
         crate::BaselinePage,
         crate::BaselineDetail,
         crate::BaselineEdit,

@@ -72,6 +72,7 @@ const fn int(name: &'static str, about: &'static str) -> Param {
 }
 const LIMIT: Param = int("limit", "items on a page, 1 to 1000; 100 if not said");
 const CURSOR: Param = text("cursor", "`next` of the page before");
+const FORM: Param = text("format", "cap (CAP 1.2), stix (STIX 2.1), misp, ocsf, csv (indicators), idea (IDEA0)");
 const Q: Param = text("q", "filter in the query language, e.g. `sector:power severity>=high`");
 
 macro_rules! routes {
@@ -151,6 +152,13 @@ routes! {
     DeliveryRetry "retryDelivery" Post "/api/v1/deliveries/{id}/retry" NotifyTest "deliveries" "Sends a dead letter again" [] None => Reply::Json("Delivery");
     ChannelsList "listChannels" Get "/api/v1/channels" DeliveriesRead "deliveries" "Channels of notification and how they are" [] None => Reply::Json("ChannelPage");
     ChannelTestPost "testChannel" Post "/api/v1/channels/{name}/test" NotifyTest "deliveries" "Sends a test, marked as one, and says what came of it" [] Some("ChannelTest") => Reply::Json("ChannelTested");
+
+    WeaknessGet "getWeakness" Get "/api/v1/weaknesses/{id}" RulesRead "exchange" "What is known of a flaw: KEV and EPSS" [] None => Reply::Json("Weakness");
+    WarningExport "exportWarning" Get "/api/v1/warnings/{id}/export" MattersRead "exchange" "A revision of an issued warning in another house's form"
+        [FORM, int("revision", "number of the revision; the newest if not said")] None => Reply::Text;
+    ReceiptExport "exportReceipt" Get "/api/v1/receipts/{id}/export" MattersRead "exchange" "What a unit was told, in another house's form"
+        [FORM, int("revision", "number of the revision; the newest if not said")] None => Reply::Text;
+    IncidentExport "exportIncident" Get "/api/v1/incidents/{id}/export" MattersRead "exchange" "An incident as an OCSF incident finding" [FORM] None => Reply::Text;
     AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
     AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
     LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");

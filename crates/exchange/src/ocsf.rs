@@ -106,6 +106,8 @@ pub struct Incident<'a> {
     pub grade: Option<u8>,
     pub opened: Timestamp,
     pub changed: Timestamp,
+    /// Who works on it; empty: the desk.
+    pub owner: &'a str,
     /// Alerts that belong to it.
     pub alerts: &'a [String],
     pub techniques: &'a [String],
@@ -133,7 +135,7 @@ pub fn incident(incident: &Incident) -> Value {
     if findings.is_empty() {
         findings.push(finding(incident.id));
     }
-    json!({
+    let mut out = json!({
         "time": incident.changed.ms(),
         "class_uid": 2005, "class_name": "incident_finding", "category_uid": 2,
         "activity_id": activity, "type_uid": 200_500 + activity, "status_id": status,
@@ -146,5 +148,8 @@ pub fn incident(incident: &Incident) -> Value {
             "labels": if incident.exercise { json!(["exercise"]) } else { json!(["real"]) },
         },
         "unmapped": { "state": incident.state, "grade": incident.grade },
-    })
+    });
+    let (key, who) = if incident.owner.is_empty() { ("assignee_group", "desk") } else { ("assignee", incident.owner) };
+    out[key] = json!({ "name": who });
+    out
 }

@@ -123,6 +123,10 @@ impl Weaknesses {
         let at = self.rows.binary_search_by_key(&key, |(k, _)| *k).ok()?;
         self.rows.get(at).map(|(_, flaw)| *flaw)
     }
+    /// As `get`, with nothing known where no list names it; none for what is no CVE id.
+    pub fn find(&self, cve: &str) -> Option<Flaw> {
+        parse(cve).map(|_| self.get(cve).unwrap_or_default())
+    }
     pub fn len(&self) -> usize {
         self.rows.len()
     }

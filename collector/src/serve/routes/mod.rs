@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod differences;
 mod events;
 pub mod exchange;
+pub mod export;
 mod feed;
 mod indicators;
 pub mod matters;
@@ -40,6 +41,7 @@ pub fn router(shared: App) -> Router {
         router = router.route(route.path, handler(route.op));
     }
     router = matters::mount(router);
+    router = super::taxii::mount(router);
     router = page::mount(router);
     router
         .fallback(|| async { Fail::not_found() })
@@ -100,6 +102,11 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::DeliveryRetry => post(deliveries::retry),
         Op::ChannelsList => get(deliveries::channels),
         Op::ChannelTestPost => post(deliveries::test),
+
+        Op::WeaknessGet => get(export::weakness),
+        Op::WarningExport => get(export::warning),
+        Op::ReceiptExport => get(export::receipt),
+        Op::IncidentExport => get(export::incident),
         Op::AuditList => get(audit::list),
         Op::AuditVerify => get(audit::verify),
         Op::LoginPost => post(people::login),

@@ -172,7 +172,9 @@ fn split(id: &str) -> Option<(&str, &str)> {
 
 /// What a property's own name demands of it, in any object.
 fn properties(kind: &str, property: &str, value: &Value, fault: &mut dyn FnMut(String)) {
-    if property.ends_with("_ref") || property.ends_with("_refs") {
+    // What somebody added means what they say.
+    let custom = property.starts_with("x_");
+    if !custom && (property.ends_with("_ref") || property.ends_with("_refs")) {
         let list: Vec<&Value> = match (property.ends_with("_refs"), value) {
             (true, Value::Array(list)) => list.iter().collect(),
             (false, Value::String(_)) => vec![value],

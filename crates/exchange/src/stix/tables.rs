@@ -122,7 +122,7 @@ pub(super) const MATRIX: &[(&str, &[&str], &[&str])] = &[
     ("attributed-to", &["campaign", "incident", "intrusion-set", "threat-actor"], &["intrusion-set", "threat-actor", "identity"]),
     ("impersonates", &["threat-actor"], &["identity"]),
     ("based-on", &["indicator"], &["observed-data"]),
-    ("located-at", &["identity", "threat-actor"], &["location"]),
+    ("located-at", &["identity", "infrastructure", "threat-actor"], &["location"]),
 ];
 
 /// ISO 3166-1 alpha-2.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::MEDIA_TYPE;
+use crate::stix::check::{Checked, check};
 
 /// How much of a collection is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,12 @@ struct Envelope<'a> {
     next: Option<String>,
     #[serde(borrow, default)]
     objects: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    id: String,
 }
 
 /// Seconds one waits at most because a server says so.
@@ -185,11 +192,28 @@ impl Pull {
         self.objects.is_empty()
     }
 
+    /// The same without the objects that are no valid STIX 2.1, and what is wrong with those.
+    pub fn sound(&self) -> (String, Checked) {
+        let checked = check(&self.bundle());
+        let faulty: BTreeSet<&str> = checked.faults.iter().map(|f| f.object.as_str()).collect();
+        // An object without an id cannot be told from others: it says so itself.
+        let good = |raw: &RawValue| {
+            let head = serde_json::from_str::<Head>(raw.get());
+            head.is_ok_and(|h| !h.id.is_empty() && !faulty.contains(h.id.as_str()))
+        };
+        let text = if checked.faults.is_empty() { self.bundle() } else { self.written(good) };
+        (text, checked)
+    }
+
     /// What was read, as a bundle that the readers of indicators know.
     pub fn bundle(&self) -> String {
+        self.written(|_| true)
+    }
+
+    fn written(&self, keep: impl Fn(&RawValue) -> bool) -> String {
         let id = crate::uuid5(&["pull", &self.objects_url]);
         let mut out = format!("{{\"type\":\"bundle\",\"id\":\"bundle--{id}\",\"objects\":[");
-        for (n, object) in self.objects.iter().enumerate() {
+        for (n, object) in self.objects.iter().filter(|o| keep(o)).enumerate() {
             out.push_str(if n == 0 { "\n" } else { ",\n" });
             out.push_str(object.get());
         }

@@ -18,8 +18,9 @@ struct Outer<'a> {
     response: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "Attribute")]
     attributes: Option<&'a RawValue>,
+    /// A list, or a single one.
     #[serde(borrow, default, rename = "Object")]
-    objects: Vec<&'a RawValue>,
+    objects: Option<&'a RawValue>,
     #[serde(default, rename = "Tag")]
     tags: Vec<Tag>,
     #[serde(default)]
@@ -65,11 +66,17 @@ struct Attribute {
     tags: Vec<Tag>,
 }
 
-const DEPTH_MAX: usize = 6;
+const DEPTH_MAX: usize = 8;
 
 pub(super) fn read(text: &str, options: &ReadOptions, sink: &mut Sink<'_>) {
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(raw) => walk(text, raw, &options.meta(), options, sink, 0),
+        Ok(raw) => {
+            walk(text, raw, &options.meta(), options, sink, 0);
+            let reading = &sink.reading;
+            if reading.taken + reading.passed_over + reading.refused() == 0 {
+                sink.reading.problem(0, text.trim(), "there is no attribute in it");
+            }
+        }
         Err(error) => sink.reading.problem(error.line() as u64, "", format!("this is not MISP JSON: {error}")),
     }
 }

@@ -5,6 +5,7 @@
 //! `serde_json` bounds it; memory stays within a small multiple of the input.
 
 mod csv;
+mod foreign;
 mod list;
 mod misp;
 mod pattern;
@@ -24,13 +25,15 @@ pub(crate) const PROBLEMS_MAX: usize = 1_000;
 /// How the bytes are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// By their looks: JSON with `objects` is STIX, other JSON is MISP, a line of column names is CSV, else a list.
+    /// By their looks: JSON with `objects` is STIX, with the keys of IntelMQ or n6 their events, other JSON is MISP, a line of column names is CSV, else a list.
     #[default]
     Auto,
     Stix,
     Misp,
     Csv,
     List,
+    /// Events of IntelMQ or n6, one JSON object a line or a list of them.
+    Events,
 }
 
 impl Format {
@@ -41,10 +44,11 @@ impl Format {
             Self::Misp => "misp",
             Self::Csv => "csv",
             Self::List => "list",
+            Self::Events => "events",
         }
     }
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Auto, Self::Stix, Self::Misp, Self::Csv, Self::List].into_iter().find(|f| f.name() == name)
+        [Self::Auto, Self::Stix, Self::Misp, Self::Csv, Self::List, Self::Events].into_iter().find(|f| f.name() == name)
     }
 }
 
@@ -152,6 +156,7 @@ pub fn read(bytes: &[u8], options: &ReadOptions, out: &mut dyn FnMut(Entry<'_>))
     match format {
         Format::Stix => stix::read(text, options, &mut sink),
         Format::Misp => misp::read(text, options, &mut sink),
+        Format::Events => foreign::read(text, options, &mut sink),
         Format::Csv => csv::read(text, options, &mut sink),
         Format::List | Format::Auto => list::read(text, options, &mut sink),
     }
@@ -166,6 +171,9 @@ fn guess(text: &str) -> Format {
             end -= 1;
         }
         let head = head.get(..end).unwrap_or(head);
+        if foreign::looks_like(head) {
+            return Format::Events;
+        }
         let stix = head.contains("\"objects\"") || head.contains("\"bundle\"") || head.contains("\"pattern\"");
         return if stix { Format::Stix } else { Format::Misp };
     }

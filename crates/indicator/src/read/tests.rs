@@ -116,6 +116,16 @@ fn misp_events_and_feeds_give_their_attributes() {
 }
 
 #[test]
+fn a_misp_file_without_attributes_says_so_and_a_single_object_is_read() {
+    for text in ["{}", "[]", r#"{"Event": {"info": "x"}}"#] {
+        let (_, reading) = load(text.as_bytes(), &ReadOptions { format: Format::Misp, ..ReadOptions::default() });
+        assert_eq!((reading.taken, reading.refused()), (0, 1), "{text}");
+    }
+    let one = r#"{"Object": {"name": "domain-ip", "Attribute": [{"type": "domain", "value": "evil.example", "to_ids": true}]}}"#;
+    assert_eq!(load(one.as_bytes(), &ReadOptions::default()).1.taken, 1);
+}
+
+#[test]
 fn domains_match_at_label_borders_only_and_networks_their_members_only() {
     let (set, _) = load(b"evil.example\n198.51.100.0/24\n2001:db8::/32\n", &ReadOptions::default());
     let count = |f: event::Field, v: &str| mark(&set, &mut event(&[(f, v)])).count;
@@ -191,4 +201,32 @@ proptest::proptest! {
             proptest::prop_assert_eq!(set.about(&Observable::ip(ip(n)).unwrap()).len(), usize::from(inside.contains(&n)));
         }
     }
+}
+
+#[test]
+fn an_event_of_intelmq_or_n6_gives_attackers_and_never_victims() {
+    let intelmq = r#"{"classification.type": "c2-server", "source.ip": "203.0.113.7", "feed.name": "f", "feed.accuracy": 80.0, "malware.name": "x"}
+{"classification.type": "infected-system", "source.ip": "203.0.113.8", "destination.ip": "203.0.113.9"}
+{"classification.type": "phishing", "source.url": "http://evil.example/a", "source.ip": "203.0.113.10", "tlp": "RED"}
+{"source.ip": "203.0.113.11"}
+nonsense
+"#;
+    let (set, reading) = load(intelmq.as_bytes(), &ReadOptions::default());
+    assert_eq!(
+        (reading.format, reading.taken, reading.passed_over, reading.refused()),
+        (Format::Events, 2, 1, 2),
+        "{:?}",
+        reading.problems
+    );
+    assert_eq!(set.len(), 2);
+    let n6 = r#"[{"category": "cnc", "confidence": "high", "restriction": "public", "address": [{"ip": "203.0.113.7"}, {"ip": "0.0.0.1/"}], "fqdn": "evil.example"},
+{"category": "bots", "confidence": "low", "restriction": "public", "address": [{"ip": "203.0.113.8"}]}]"#;
+    let (set, reading) = load(n6.as_bytes(), &ReadOptions::default());
+    assert_eq!(
+        (reading.format, reading.taken, reading.passed_over, reading.refused()),
+        (Format::Events, 2, 1, 1),
+        "{:?}",
+        reading.problems
+    );
+    assert_eq!(set.len(), 2);
 }

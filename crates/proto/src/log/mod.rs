@@ -16,6 +16,7 @@ mod database;
 mod exim;
 mod ftp;
 mod header;
+mod idea;
 mod imap;
 mod json;
 mod mail;
@@ -144,6 +145,7 @@ static FORMATS: &[&Format] = &[
     &partner::EVE,
     &partner::WAZUH,
     &partner::AMINER,
+    &idea::IDEA,
     &json::JSON,
     &proxy::HAPROXY,
 ];

@@ -27,16 +27,17 @@ pub fn is_partner_record(line: &str) -> bool {
     let has = |word: &str| head.contains(word);
     !has("\"class_uid\"")
         && (has("\"AnalysisComponent\"")
+            || has("\"IDEA0\"")
             || (has("\"timestamp\"") && (has("\"event_type\"") || (has("\"rule\"") && (has("\"agent\"") || has("\"manager\""))))))
 }
 
-fn object<'a>(head: &Header<'a>) -> Option<Tree<'a>> {
+pub(super) fn object<'a>(head: &Header<'a>) -> Option<Tree<'a>> {
     let text = head.message.trim();
     Tree::read(text.strip_prefix("@cee:").unwrap_or(text))
 }
 
 /// What all three have.
-fn alert(event: &mut Event, product: &'static str, name: &'static str, title: &str, severity: Severity) -> Class {
+pub(super) fn alert(event: &mut Event, product: &'static str, name: &'static str, title: &str, severity: Severity) -> Class {
     event.kind = Kind::DetectionFinding;
     event.activity = 1;
     event.severity = severity;
@@ -47,13 +48,13 @@ fn alert(event: &mut Event, product: &'static str, name: &'static str, title: &s
     if severity >= Severity::High { Class::Critical } else { Class::Normal }
 }
 
-fn time(event: &mut Event, text: Option<&str>) {
+pub(super) fn time(event: &mut Event, text: Option<&str>) {
     if let Some((time, _, _)) = text.and_then(|t| stamp(t, event.time, 0)) {
         event.time = time;
     }
 }
 
-fn words(event: &mut Event, field: event::Field, found: &mut dyn Iterator<Item = &str>) {
+pub(super) fn words(event: &mut Event, field: event::Field, found: &mut dyn Iterator<Item = &str>) {
     let list: Vec<Value> = found.take(WORDS_MAX).map(|w| Value::text(&w[..w.floor_char_boundary(WORD_BYTES_MAX)])).collect();
     if !list.is_empty() {
         event.body.set(field, list);
@@ -61,7 +62,7 @@ fn words(event: &mut Event, field: event::Field, found: &mut dyn Iterator<Item =
 }
 
 /// An address that says something about a host.
-fn routable(text: Option<&str>) -> Option<std::net::IpAddr> {
+pub(super) fn routable(text: Option<&str>) -> Option<std::net::IpAddr> {
     text.and_then(address).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
