@@ -10,8 +10,10 @@ use warning::grade::Level;
 use crate::campaign::{CampaignTable, Playbook};
 use crate::clock::table::{ClockRow, GradeGuide, Reporting};
 use crate::disclose::DisclosureTable;
+use crate::incident::IncidentTable;
 use crate::lookup::Places;
 use crate::register::{Asset, Contact, Object, Unit};
+use crate::silence::SilenceTable;
 use crate::{Both, Revision};
 
 /// A snapshot.
@@ -57,6 +59,10 @@ pub struct DeskTables {
     #[serde(default)]
     pub campaign: CampaignTable,
     #[serde(default)]
+    pub incident: IncidentTable,
+    #[serde(default)]
+    pub silence: SilenceTable,
+    #[serde(default)]
     pub disclosure: DisclosureTable,
     /// What a draft says about a technique or tactic.
     #[serde(default)]
@@ -96,6 +102,11 @@ impl DeskTables {
     /// What the types cannot say: key and what is wrong with it.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut out = crate::clock::table::problems(&self.clock, &self.grade_guide);
+        out.extend(self.campaign.problems());
+        out.extend(self.disclosure.problems());
+        out.extend(self.incident.problems());
+        out.extend(self.silence.problems());
+        out.extend(Playbook::problems(&self.playbook));
         if !(-14 * 60..=14 * 60).contains(&self.utc_offset_min) {
             out.push(("utc_offset_min".to_owned(), format!("{}: from -840 to 840 minutes", self.utc_offset_min)));
         }

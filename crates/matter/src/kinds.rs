@@ -13,6 +13,8 @@ pub static KINDS: &[Kind] = &[
     kind::<crate::warn::Warning>("warnings", "预警", Permission::MattersRead, crate::warn::ACTS),
     kind::<crate::receipt::Receipt>("receipts", "签收单", Permission::MattersRead, crate::receipt::ACTS),
     kind::<crate::campaign::Campaign>("campaigns", "攻击活动", Permission::MattersRead, crate::campaign::ACTS),
+    kind::<crate::incident::Incident>("incidents", "安全事件", Permission::MattersRead, crate::incident::ACTS),
+    kind::<crate::silence::Silence>("silences", "静默", Permission::MattersRead, crate::silence::ACTS),
     #[cfg(test)]
     kind::<crate::tests::Errand>("errands", "差事", Permission::AlertsRead, crate::tests::ACTS),
 ];

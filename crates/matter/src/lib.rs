@@ -17,6 +17,7 @@ pub mod disclose;
 pub mod clock;
 pub mod consultation;
 pub mod drill;
+pub mod incident;
 mod kinds;
 pub mod lookup;
 pub mod message;
@@ -31,6 +32,7 @@ mod role;
 pub mod route;
 pub mod run;
 pub mod shelf;
+pub mod silence;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

@@ -10,12 +10,13 @@ use event::Timestamp;
 use warning::Alert;
 
 use super::{Campaign, CampaignAct, Group, Places, Sighting, State, place};
+use crate::silence::{Hidden, Silence, SilenceAct, Silences};
 use crate::{Actor, Book, Desk, Matter, Order, Outcome, Refusal, Shelf, carry_out};
 
 /// An alert as it is now.
 pub struct News<'a> {
     pub alert: &'a Alert,
-    /// Campaign it went to before.
+    /// Where it went before: a campaign, or the silence that kept it away.
     pub placed: Option<String>,
     pub exercise: bool,
 }
@@ -42,6 +43,8 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
     let by = Actor::desk();
     let desk = Desk { book, shelf, by: &by, now };
     let places = Places::of(book);
+    let silences = Silences::in_force(&desk)?;
+    let mut hid: BTreeMap<String, Vec<Hidden>> = BTreeMap::new();
     let mut done = Followed::default();
     let mut shares: BTreeMap<String, Share> = BTreeMap::new();
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
@@ -72,6 +75,14 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
                 }
                 continue;
             }
+        }
+        if let Some(silence) = silences.over(item.alert) {
+            // Each alert is counted once.
+            if item.placed.as_deref() != Some(silence) && !done.hidden.iter().any(|(a, s)| *a == sighting.alert && s == silence) {
+                hid.entry(silence.to_owned()).or_default().push(Hidden::from(item.alert));
+                done.hidden.push((sighting.alert, silence.to_owned()));
+            }
+            continue;
         }
         // Nothing a person has dismissed begins or joins anything.
         if sighting.judged == super::Judged::Dismissed {
@@ -114,7 +125,7 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
                 let key = group.key();
                 let act = CampaignAct::Open { group, new: vec![sighting] };
                 let id = Campaign::name(&act, &desk, None);
-                let outcome = order(shelf, book, &by, now, None, &act)?;
+                let outcome = order::<Campaign>(shelf, book, &by, now, None, &act)?;
                 extend(&mut done.outcome, outcome);
                 keys.insert(key, id.clone());
                 id
@@ -128,15 +139,26 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
     let known: BTreeSet<String> = shares.keys().cloned().collect();
     for id in known {
         let Some(share) = shares.remove(&id) else { continue };
-        let outcome = order(shelf, book, &by, now, Some(id), &CampaignAct::Take { new: share.new, again: share.again })?;
+        let outcome = order::<Campaign>(shelf, book, &by, now, Some(id), &CampaignAct::Take { new: share.new, again: share.again })?;
+        extend(&mut done.outcome, outcome);
+    }
+    for (id, alerts) in hid {
+        let outcome = order::<Silence>(shelf, book, &by, now, Some(id), &SilenceAct::Hid { alerts })?;
         extend(&mut done.outcome, outcome);
     }
     Ok(done)
 }
 
-fn order(shelf: &dyn Shelf, book: &Book, by: &Actor, now: Timestamp, id: Option<String>, act: &CampaignAct) -> Result<Outcome, Refusal> {
+fn order<M: Matter>(
+    shelf: &dyn Shelf,
+    book: &Book,
+    by: &Actor,
+    now: Timestamp,
+    id: Option<String>,
+    act: &M::Act,
+) -> Result<Outcome, Refusal> {
     let act = serde_json::to_value(act).map_err(|e| Refusal::Storage(e.to_string()))?;
-    carry_out(shelf, book, by, now, Order { kind: Campaign::KIND.to_owned(), id, expected: None, act, key: None })
+    carry_out(shelf, book, by, now, Order { kind: M::KIND.to_owned(), id, expected: None, act, key: None })
 }
 
 fn extend(all: &mut Outcome, more: Outcome) {

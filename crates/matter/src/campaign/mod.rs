@@ -16,7 +16,7 @@ mod place;
 mod sighting;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
