@@ -6,6 +6,7 @@ use crate::{ActRow, BODY_BYTES_MAX, Card, Desk, Effects, Matter, Permission, Ref
 
 /// Every kind there is. A new one is a file and a row.
 pub static KINDS: &[Kind] = &[
+    kind::<crate::bulletin::Bulletin>("bulletins", "通报", Permission::MattersRead, crate::bulletin::ACTS),
     kind::<crate::clock::Clock>("clocks", "报告时限", Permission::MattersRead, crate::clock::ACTS),
     kind::<crate::consultation::Consultation>("consultations", "会商", Permission::MattersRead, crate::consultation::ACTS),
     kind::<crate::drill::Drill>("drills", "演练", Permission::MattersRead, crate::drill::ACTS),

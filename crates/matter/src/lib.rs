@@ -11,11 +11,11 @@
 
 pub mod attack;
 pub mod book;
+pub mod bulletin;
 pub mod campaign;
-pub mod disclose;
-
 pub mod clock;
 pub mod consultation;
+pub mod disclose;
 pub mod drill;
 pub mod incident;
 mod kinds;
@@ -23,10 +23,8 @@ pub mod lookup;
 pub mod message;
 pub mod notice;
 pub mod order;
-
-pub mod reconcile;
-
 pub mod receipt;
+pub mod reconcile;
 pub mod register;
 mod role;
 pub mod route;
@@ -38,7 +36,6 @@ mod stage;
 #[cfg(test)]
 mod tests;
 pub mod ties;
-
 pub mod warn;
 pub mod when;
 

@@ -87,8 +87,7 @@ impl Stage {
     /// Lets seconds pass, and everything that falls due meanwhile happen when it does.
     pub fn pass(&mut self, secs: i64) {
         let until = self.now.plus_secs(secs);
-        loop {
-            let Some((kind, id)) = self.shelf.due(until, 1).unwrap().into_iter().next() else { break };
+        while let Some((kind, id)) = self.shelf.due(until, 1).unwrap().into_iter().next() {
             let body = self.body(&kind, &id);
             let due = (crate::Kind::find(&kind).unwrap().card)(&body).unwrap().due.unwrap();
             self.now = due.max(self.now);

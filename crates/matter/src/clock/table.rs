@@ -173,7 +173,7 @@ pub fn problems(rows: &[ClockRow], guide: &GradeGuide) -> Vec<(String, String)> 
         if let Some(grade) = row.grades.iter().find(|g| !(1..=4).contains(*g)) {
             say(&row.id, format!("grade {grade}: 1 (特别重大), 2 (重大), 3 (较大) or 4 (一般)"));
         }
-        if (row.from == From::Received) != !row.after.is_empty() {
+        if (row.from == From::Received) == row.after.is_empty() {
             say(&row.id, "'after' names the clock whose report is received, and is there for from = \"received\" only".to_owned());
         }
         if !row.after.is_empty() && !rows.iter().any(|r| r.id == row.after && r.from == From::Awareness) {

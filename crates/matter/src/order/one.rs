@@ -233,7 +233,6 @@ impl One {
         self.state = self.state.max(State::Acknowledged);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one form")]
     fn read_feedback(
         &self,
         affected: Affected,
