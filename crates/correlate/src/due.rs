@@ -9,6 +9,9 @@ use event::SECOND_NS;
 
 /// Seconds that have a list of their own.
 const NEAR_S: i64 = 4_096;
+/// Emptied lists that are kept, and how large they may be.
+const SPARE_MAX: usize = 16;
+const SPARE_PLACES_MAX: usize = 4_096;
 
 /// Place and serial of a group.
 pub(crate) type Place = (u32, u64);
@@ -21,6 +24,8 @@ pub(crate) struct Due {
     rest: BTreeMap<i64, Vec<Place>>,
     /// The newest second that was taken out.
     passed: i64,
+    /// Lists that were emptied.
+    spare: Vec<Vec<Place>>,
 }
 
 impl Due {
@@ -38,6 +43,11 @@ impl Due {
                     self.near.resize_with(n + 1, Vec::new);
                 }
                 if let Some(list) = self.near.get_mut(n) {
+                    if list.capacity() == 0
+                        && let Some(spare) = self.spare.pop()
+                    {
+                        *list = spare;
+                    }
                     list.push(place);
                 }
             }
@@ -67,6 +77,14 @@ impl Due {
         }
         self.passed = self.passed.max(second);
         Some((second, all))
+    }
+
+    /// Takes a list back that `pop` gave.
+    pub(crate) fn give_back(&mut self, mut list: Vec<Place>) {
+        if list.capacity() <= SPARE_PLACES_MAX && self.spare.len() < SPARE_MAX {
+            list.clear();
+            self.spare.push(list);
+        }
     }
 
     pub(crate) fn retain(&mut self, stands: impl Fn(&Place) -> bool) {

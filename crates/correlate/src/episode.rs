@@ -9,6 +9,7 @@ use crate::bytes::{Reader, Writer};
 use crate::kind::NO_NAME;
 use crate::names::{Lanes, Names, Sought, cut};
 use crate::ring::Entry;
+use crate::spare::Spare;
 use crate::state::StateError;
 
 /// Evidence kept from the beginning; as much again is taken from the newest entries when it is told.
@@ -85,7 +86,7 @@ pub(crate) enum Tags {
     Many(Box<ManyTags>),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ManyTags {
     counts: TagCounts,
     list: Vec<u32>,
@@ -113,11 +114,11 @@ impl Tags {
 
     /// Adds a tag; past `PARTIES_MAX` of its kind it is left out.
     fn keep(&mut self, tag: u32) {
-        self.keep_all(&[tag], 0);
+        self.keep_all(&[tag], 0, &mut Spare::default());
     }
 
     /// Adds tags but those of the kinds whose bits are set.
-    fn keep_all(&mut self, tags: &[u32], without: u16) {
+    fn keep_all(&mut self, tags: &[u32], without: u16, spare: &mut Spare) {
         let wanted = |tag: &&u32| without >> tag_kind(**tag) & 1 == 0;
         if let Self::Few(few, count) = self {
             let mut full = false;
@@ -137,9 +138,9 @@ impl Tags {
             if !full {
                 return;
             }
-            let mut many = ManyTags { counts: [0; SAMPLE as usize + 1], list: Vec::with_capacity(2 * TAGS_FEW) };
+            let mut many = spare.tags();
             few.iter().for_each(|t| many.keep(*t));
-            *self = Self::Many(Box::new(many));
+            *self = Self::Many(many);
         }
         if let Self::Many(many) = self {
             tags.iter().filter(wanted).for_each(|t| many.keep(*t));
@@ -148,10 +149,20 @@ impl Tags {
 }
 
 impl ManyTags {
+    pub(crate) fn capacity(&self) -> usize {
+        self.list.capacity()
+    }
+    pub(crate) fn clear(&mut self) {
+        self.counts = TagCounts::default();
+        self.list.clear();
+    }
     fn keep(&mut self, tag: u32) {
         let count = self.counts.get_mut(tag_kind(tag) as usize).filter(|c| usize::from(**c) < PARTIES_MAX);
         if let Some(count) = count.filter(|_| !self.list.contains(&tag)) {
             *count += 1;
+            if self.list.capacity() == 0 {
+                self.list.reserve_exact(2 * TAGS_FEW);
+            }
             self.list.push(tag);
         }
     }
@@ -305,7 +316,7 @@ pub(crate) struct Episode {
     /// How far the furthest clock was ahead, in seconds; 0 where none was.
     pub ahead_s: u32,
     pub tags: Tags,
-    more: Option<Box<More>>,
+    pub more: Option<Box<More>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -355,14 +366,14 @@ impl Episode {
     }
 
     /// Counts an entry in; `first` of its finding, which may give several. `known`: kinds of tags that the group's key says.
-    pub(crate) fn add(&mut self, time: i64, seen: &Seen, known: u16, first: bool) {
+    pub(crate) fn add(&mut self, time: i64, seen: &Seen, known: u16, first: bool, spare: &mut Spare) {
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         if first {
             self.total = self.total.saturating_add(1);
             self.weight = self.weight.saturating_add(seen.weight);
             self.ahead_s = self.ahead_s.max(u32::try_from(seen.back / event::SECOND_NS).unwrap_or(u32::MAX));
-            self.tags.keep_all(&seen.tags, known);
+            self.tags.keep_all(&seen.tags, known, spare);
         }
     }
 
@@ -374,10 +385,10 @@ impl Episode {
     }
 
     /// An entry is let go: it may be among the earliest.
-    pub(crate) fn keep_oldest(&mut self, gone: &Entry, lanes: &Lanes) {
+    pub(crate) fn keep_oldest(&mut self, gone: &Entry, lanes: &Lanes, spare: &mut Spare) {
         let order = |e: &(i64, u32, u64)| (e.0, lanes.id(e.1, e.2));
         let entry = (gone.time, gone.lane, gone.seq);
-        let oldest = &mut self.more().oldest;
+        let oldest = &mut self.more.get_or_insert_with(|| spare.more()).oldest;
         if oldest.last().is_none_or(|last| last.0 < gone.time) {
             if oldest.len() < OLDEST_MAX {
                 oldest.push(entry);
@@ -406,7 +417,7 @@ impl Episode {
         }
         self.reached |= other.reached;
         self.ahead_s = self.ahead_s.max(other.ahead_s);
-        self.tags.keep_all(other.tags.as_slice(), 0);
+        self.tags.keep_all(other.tags.as_slice(), 0, &mut Spare::default());
         if let Some(theirs) = other.told() {
             let ours = self.told();
             self.more().told = Some(ours.map_or(theirs, |ours| Told {
@@ -417,7 +428,7 @@ impl Episode {
             }));
         }
         for (time, lane, seq) in other.oldest() {
-            self.keep_oldest(&Entry { time: *time, seq: *seq, value: 0, lane: *lane, mark: 0 }, lanes);
+            self.keep_oldest(&Entry { time: *time, seq: *seq, value: 0, lane: *lane, mark: 0 }, lanes, &mut Spare::default());
         }
     }
 

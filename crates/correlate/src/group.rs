@@ -8,6 +8,7 @@ use crate::episode::{Episode, Episodes, keep_tag};
 use crate::kind::{Full, Hit, Memory, Pending, Step, Tally};
 use crate::names::Lanes;
 use crate::ring::{Entry, Place, Ring};
+use crate::spare::Spare;
 use crate::spec::{KEY_PARTS, Spec};
 
 /// Entries that are measured anew each time rather than kept in a running tally.
@@ -309,16 +310,16 @@ impl Group {
 
     /// Lets entries go: those no window can hold any more, and those past the limit. Returns how many of the latter.
     #[inline]
-    pub(crate) fn thin(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes) -> usize {
+    pub(crate) fn thin(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes, spare: &mut Spare) -> usize {
         let surely_held = self.ring.newest().saturating_sub(spec.rule.timespan_ns);
         if self.ring.len() <= spec.entries_max && self.ring.entries.first().is_none_or(|first| first.time >= surely_held) {
             self.crowded = self.crowded.saturating_add(1);
             return 0;
         }
-        self.let_go(spec, lateness, lanes)
+        self.let_go(spec, lateness, lanes, spare)
     }
 
-    fn let_go(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes) -> usize {
+    fn let_go(&mut self, spec: &Spec, lateness: i64, lanes: &Lanes, spare: &mut Spare) -> usize {
         let timespan = spec.rule.timespan_ns;
         let late = lateness.saturating_add(LAG_NS).saturating_add(IDLE_NS);
         let surely_held = self.ring.newest().saturating_sub(timespan);
@@ -327,7 +328,7 @@ impl Group {
             if of.is_some_and(|e| front.time >= e.last.saturating_sub(timespan).saturating_sub(late)) {
                 break;
             }
-            self.let_front_go(lanes);
+            self.let_front_go(lanes, spare);
         }
         let held = self.ring.len();
         self.crowded = self.crowded.saturating_add(1);
@@ -340,17 +341,17 @@ impl Group {
             // is not so, three quarters of the ring are different values, which is past the threshold (see `entries_max`).
             Full::OnePerValue if self.crowded as usize >= spec.entries_max / 4 => {
                 self.crowded = 0;
-                self.keep_one_per_value(newest.saturating_sub(late), spec.rescans, lanes);
+                self.keep_one_per_value(newest.saturating_sub(late), spec.rescans, lanes, spare);
                 // A fast flood of few values: exactness for what comes late gives way to remembering the others.
                 if self.ring.len() > spec.entries_max / 4 * 3 {
-                    self.keep_one_per_value(newest, spec.rescans, lanes);
+                    self.keep_one_per_value(newest, spec.rescans, lanes, spare);
                 }
             }
-            Full::Added => self.add_up(lanes),
+            Full::Added => self.add_up(lanes, spare),
             Full::OnePerValue | Full::Oldest | Full::Chains => {}
         }
         while self.ring.len() > spec.entries_max {
-            let Some(gone) = self.let_front_go(lanes) else { break };
+            let Some(gone) = self.let_front_go(lanes, spare) else { break };
             if spec.kind.full() == Full::Chains {
                 let more = self.more.get_or_insert_default();
                 crate::kind::fold(&mut more.folded, spec.rule.rules.len(), &gone, timespan);
@@ -359,7 +360,7 @@ impl Group {
         held - self.ring.len()
     }
 
-    fn let_front_go(&mut self, lanes: &Lanes) -> Option<Entry> {
+    fn let_front_go(&mut self, lanes: &Lanes, spare: &mut Spare) -> Option<Entry> {
         let gone = self.ring.entries.pop_front()?;
         if let Some(running) = self.more.as_mut().and_then(|m| m.running.as_mut()) {
             running.next = running.next.saturating_sub(1);
@@ -369,23 +370,23 @@ impl Group {
             }
         }
         if let Some(episode) = self.episodes.iter_mut().find(|e| e.first <= gone.time && gone.time <= e.last) {
-            episode.keep_oldest(&gone, lanes);
+            episode.keep_oldest(&gone, lanes, spare);
         }
         Some(gone)
     }
 
-    fn keep_one_per_value(&mut self, settled: i64, first: bool, lanes: &Lanes) {
+    fn keep_one_per_value(&mut self, settled: i64, first: bool, lanes: &Lanes, spare: &mut Spare) {
         self.forget_running();
         let episodes = &mut self.episodes;
         self.ring.keep_one_per_value(settled, first, &mut |gone| {
             if let Some(episode) = episodes.iter_mut().find(|e| e.first <= gone.time && gone.time <= e.last) {
-                episode.keep_oldest(gone, lanes);
+                episode.keep_oldest(gone, lanes, spare);
             }
         });
     }
 
     /// Adds up neighbours, the older half of the ring first.
-    fn add_up(&mut self, lanes: &Lanes) {
+    fn add_up(&mut self, lanes: &Lanes, spare: &mut Spare) {
         self.forget_running();
         let half = self.ring.len() / 2;
         let mut kept = Vec::with_capacity(self.ring.len());
@@ -394,7 +395,7 @@ impl Group {
             match old.take() {
                 Some(older) if n < half => {
                     if let Some(episode) = self.episodes.iter_mut().find(|e| e.first <= older.time && older.time <= e.last) {
-                        episode.keep_oldest(&older, lanes);
+                        episode.keep_oldest(&older, lanes, spare);
                     }
                     kept.push(crate::kind::added(&older, &entry));
                 }

@@ -35,6 +35,7 @@ mod listen;
 mod names;
 mod ring;
 mod room;
+mod spare;
 mod spec;
 mod state;
 mod windows;

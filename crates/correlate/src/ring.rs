@@ -1,6 +1,7 @@
 //! Entries of one group in order of their own time. Late ones are put where they belong; duplicates are refused.
 
 use crate::names::Lanes;
+use crate::spare::Spare;
 
 /// One finding that counts, in 32 bytes: agent, epoch and class are a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +59,10 @@ impl Entries {
         self.get(from.min(to)..to.min(self.len())).unwrap_or_default()
     }
 
-    pub(crate) fn insert(&mut self, at: usize, entry: Entry) {
+    pub(crate) fn insert(&mut self, at: usize, entry: Entry, spare: &mut Spare) {
         match self {
             Self::One(one) => {
-                let mut list = Vec::with_capacity(4);
+                let mut list = spare.ring();
                 list.push(*one);
                 list.insert(at.min(1), entry);
                 *self = Self::from(list);
@@ -95,9 +96,11 @@ impl Entries {
     }
 
     /// Takes out those between two places.
-    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+    pub(crate) fn cut(&mut self, from: usize, to: usize, spare: &mut Spare) {
         if from == 0 && to >= self.len() {
-            *self = Self::default();
+            if let Self::Many { list, .. } = std::mem::take(self) {
+                spare.keep_ring(list);
+            }
         } else if let Self::Many { list, from: gone } = self {
             let end = (*gone + to).min(list.len());
             list.drain((*gone + from).min(end)..end);
@@ -148,7 +151,7 @@ impl Ring {
     }
 
     /// Puts an entry in its place; `None` if the very same is there already.
-    pub(crate) fn insert(&mut self, entry: Entry, lanes: &Lanes) -> Option<Place> {
+    pub(crate) fn insert(&mut self, entry: Entry, lanes: &Lanes, spare: &mut Spare) -> Option<Place> {
         let newest = self.newest();
         let mut at = self.entries.len();
         if entry.time <= newest {
@@ -159,7 +162,7 @@ impl Ring {
                 return None;
             }
         }
-        self.entries.insert(at, entry);
+        self.entries.insert(at, entry, spare);
         Some(Place { at, late: entry.time < newest })
     }
 
@@ -201,18 +204,18 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn entries_are_what_a_plain_list_would_be(steps in proptest::collection::vec((0u8..6, 0usize..40, 0usize..40), 0..200)) {
-            let (mut ours, mut plain) = (Entries::default(), VecDeque::new());
+            let (mut ours, mut plain, mut spare) = (Entries::default(), VecDeque::new(), Spare::default());
             for (n, (what, a, b)) in steps.into_iter().enumerate() {
                 match what {
                     0..=2 => {
                         let at = a.min(plain.len());
-                        ours.insert(at, entry(n as i64));
+                        ours.insert(at, entry(n as i64), &mut spare);
                         plain.insert(at, entry(n as i64));
                     }
                     3 => proptest::prop_assert_eq!(ours.pop_front(), plain.pop_front()),
                     4 => {
                         let (from, to) = (a.min(b).min(plain.len()), a.max(b).min(plain.len()));
-                        ours.cut(from, to);
+                        ours.cut(from, to, &mut spare);
                         plain.drain(from..to);
                     }
                     _ => {

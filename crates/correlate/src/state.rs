@@ -15,6 +15,7 @@ use crate::group::{Gate, Group, More};
 use crate::kind::{Hit, Pending, Step, load_evidence, load_tags, save_evidence, save_tags};
 use crate::names::{Lanes, Names};
 use crate::ring::{Entry, Ring};
+use crate::spare::Spare;
 use crate::spec::Spec;
 use crate::windows::Windows;
 
@@ -189,7 +190,7 @@ fn read_group(r: &mut Reader<'_>, spec_at: usize, spec: &Spec) -> Result<Group, 
     let mut ring = Ring::default();
     for _ in 0..r.len()? {
         let at = ring.len();
-        ring.entries.insert(at, read_entry(r)?);
+        ring.entries.insert(at, read_entry(r)?, &mut Spare::default());
     }
     let mut episodes = Episodes::default();
     for _ in 0..r.len()? {

@@ -20,6 +20,7 @@ use crate::kind::{Hit, Input, Judged, NO_NAME, Pending, Sample, Samples, first_v
 use crate::listen::{Listener, Listeners};
 use crate::names::{Lanes, Names};
 use crate::ring::Entry;
+use crate::spare::Spare;
 use crate::spec::{KEY_PARTS, Spec};
 
 /// How much is kept and how long one waits.
@@ -90,6 +91,7 @@ pub struct Windows {
     pub(crate) ahead: Ahead,
     /// There may be room among the names: they are swept before the next finding.
     pub(crate) names_heavy: bool,
+    spare: Spare,
     seen: Seen,
     keys: Vec<[u32; KEY_PARTS]>,
     notes: Vec<u64>,
@@ -120,6 +122,7 @@ impl Windows {
             limits,
             ahead: Ahead::default(),
             names_heavy: false,
+            spare: Spare::default(),
             seen: Seen::default(),
             keys: Vec::new(),
             notes: Vec::new(),
@@ -352,7 +355,7 @@ impl Windows {
         let mut news = false;
         for sample in samples.iter() {
             let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
-            let Some(place) = group.ring.insert(entry, &self.lanes) else {
+            let Some(place) = group.ring.insert(entry, &self.lanes, &mut self.spare) else {
                 self.counters.duplicates += 1;
                 continue;
             };
@@ -367,7 +370,7 @@ impl Windows {
                 group.measure(spec, place, &mut self.notes)
             };
             let episode = group.episodes.get_mut(at)?;
-            episode.add(time, &self.seen, listener.known, !news);
+            episode.add(time, &self.seen, listener.known, !news, &mut self.spare);
             news = true;
             if let Some(measured) = measured.filter(|m| *m > episode.peak) {
                 episode.peak = measured;
@@ -389,7 +392,7 @@ impl Windows {
                 told = spec.tell(group, at, finding.event.clone(), &self.names, &self.lanes);
             }
         }
-        let dropped = group.thin(spec, lateness, &self.lanes);
+        let dropped = group.thin(spec, lateness, &self.lanes, &mut self.spare);
         self.counters.evicted_entries += dropped as u64;
         self.entries = (self.entries + group.ring.len()).saturating_sub(before);
         if settles {
@@ -463,6 +466,7 @@ impl Windows {
                 self.groups.touch_leaving(some.iter().map(|(at, _)| *at));
                 some.iter().for_each(|(at, _)| self.look(*at, mark, now, findings));
             }
+            self.due.give_back(all);
         }
     }
 
@@ -537,7 +541,8 @@ impl Windows {
             }
             let Some(closed) = group.episodes.remove(n) else { break };
             let (from, to) = (group.ring.lower(closed.first), group.ring.upper(closed.last));
-            group.ring.entries.cut(from, to);
+            group.ring.entries.cut(from, to, &mut self.spare);
+            self.spare.keep_episode(closed);
             group.forget_running();
         }
         self.entries = (self.entries + group.ring.len()).saturating_sub(before);
