@@ -266,15 +266,25 @@ pub struct DemoArgs {
     /// Folder for the identities of the demo's hosts
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// What to play: the attack, or its benign twin
+    #[arg(long, value_enum, default_value = "attack")]
+    day: crate::demo::story::Day,
+    /// Milliseconds a second of the story takes; the times in the events stay the clock's
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pace: u64,
+    /// End after so many seconds of the story, when all of it is acknowledged
+    #[arg(long, value_name = "N")]
+    seconds: Option<i64>,
 }
 
 /// Takes the server, its authority and a token that may enrol from the same flags and variables as the other commands.
 pub fn demo(args: &DemoArgs, global: &crate::cli::Global) -> ExitCode {
+    let how = crate::demo::Play { day: args.day, pace: std::time::Duration::from_millis(args.pace), seconds: args.seconds };
     let client = match crate::cli::connect(global) {
         Ok(client) => client,
         Err(trouble) => return bad_input(&trouble.say(crate::cli::Language::En)),
     };
-    match crate::demo::run(&client, &args.state).context("the demo city") {
+    match crate::demo::run(&client, &args.state, how).context("the demo city") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

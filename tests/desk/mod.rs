@@ -1,4 +1,5 @@
 //! The warning desk through the real programs.
 
+mod city;
 mod exchange;
 mod kill;

@@ -19,17 +19,27 @@ use tokio::sync::Notify;
 
 use crate::cli::{Client, Trouble};
 use crate::clock;
-use story::{Host, RUNS_MAX, STEPS, STORY_SECS};
+use story::{Day, Host, RUNS_MAX, STEPS, STORY_SECS};
 
 /// Hosts at most.
 const HOSTS_MAX: usize = 96;
 /// What the hosts of a unit are for.
 const ROLES: [&str; 3] = ["app", "web", "ops"];
 
-/// Plays until the program is stopped.
-pub fn run(client: &Client, state: &Path) -> Result<()> {
+/// What is played, and how fast.
+#[derive(Debug, Clone, Copy)]
+pub struct Play {
+    pub day: Day,
+    /// How long a second of the story takes.
+    pub pace: Duration,
+    /// Seconds of the story after which it ends, once everything is acknowledged; none: never.
+    pub seconds: Option<i64>,
+}
+
+/// Plays until the program is stopped, or the story is over.
+pub fn run(client: &Client, state: &Path, how: Play) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(play(client, state))
+    runtime.block_on(play(client, state, how))
 }
 
 /// Two or three hosts for each unit (id, sector), in the order given.
@@ -60,7 +70,7 @@ fn said(trouble: &Trouble) -> anyhow::Error {
     anyhow::anyhow!("{}", trouble.say(crate::cli::Language::En))
 }
 
-async fn play(client: &Client, state: &Path) -> Result<()> {
+async fn play(client: &Client, state: &Path, how: Play) -> Result<()> {
     let units = client.get("/api/v1/units", &[]).await.map_err(|t| said(&t))?;
     let units = units["items"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |unit: &'_ serde_json::Value, key: &str| unit[key].as_str().unwrap_or_default().to_owned();
@@ -78,26 +88,36 @@ async fn play(client: &Client, state: &Path) -> Result<()> {
         tokio::spawn(agent::uplink::run(cfg, identity, lane.source(), Arc::new(UplinkStatus::default()), std::future::pending::<()>()));
         lanes.push(lane);
     }
-    eprintln!("demo: {} hosts of {} units; a campaign of {STORY_SECS} s, {RUNS_MAX} times, then quiet", city.len(), units.len());
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    for second in 0.. {
+    if how.day == Day::Attack {
+        eprintln!("demo: {} hosts of {} units; a campaign of {STORY_SECS} s, {RUNS_MAX} times, then quiet", city.len(), units.len());
+    } else {
+        eprintln!("demo: {} hosts of {} units; a quiet day", city.len(), units.len());
+    }
+    let mut tick = tokio::time::interval(how.pace);
+    for second in 0..how.seconds.unwrap_or(i64::MAX) {
         tick.tick().await;
         let now = clock::now();
-        if let Some((_, step)) = story::scene(second).and_then(|at| STEPS.iter().find(|(begin, _)| *begin == at)) {
+        let step = story::scene(second).and_then(|at| STEPS.iter().find(|(begin, _)| *begin == at));
+        if let Some((_, step)) = step.filter(|_| how.day == Day::Attack) {
             eprintln!("demo: {step}");
         }
         for (n, (host, lane)) in city.iter().zip(&lanes).enumerate() {
-            let mut events = story::second(&city, n, second, now);
-            if (second + n as i64) % 5 == 0 && !story::mute(host, second) {
+            let mut events = story::second(&city, n, second, now, how.day);
+            let mute = how.day == Day::Attack && story::mute(host, second);
+            if (second + n as i64) % 5 == 0 && !mute {
                 events.push((Class::Critical, heartbeat(host, lane, now)));
             }
-            if second % 60 == 0 && !story::mute(host, second) {
+            if second % 60 == 0 && !mute {
                 events.extend(coverage(host, now));
             }
             if !events.is_empty() {
                 lane.push(&events)?;
             }
         }
+    }
+    // What was said is to arrive: waits until the collector has acknowledged all of it.
+    while lanes.iter().any(Lane::waiting) {
+        tick.tick().await;
     }
     Ok(())
 }
@@ -167,6 +187,11 @@ impl Lane {
         spool.commit()?;
         self.committed.notify_one();
         Ok(())
+    }
+
+    /// Whether something is not acknowledged yet.
+    fn waiting(&self) -> bool {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner).ledger().iter().any(|l| l.spooled > 0)
     }
 
     /// `class produced acknowledged spooled lost`, a row a class.

@@ -21,6 +21,16 @@ const PLANTED: &str = "7d1f2a4be1a1b4b8c6a0c0dbe2a35a0d3b8f2f1b07c5b6f0a0f5a2a1e
 pub const STORY_SECS: i64 = 600;
 pub const RUNS_MAX: i64 = 12;
 
+/// Which day is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Day {
+    /// An ordinary day with the campaign in it.
+    #[default]
+    Attack,
+    /// Its benign twin.
+    Quiet,
+}
+
 /// A watched host of the city.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -41,13 +51,14 @@ impl Host {
 }
 
 /// The steps of the campaign with the seconds they take, for people who watch.
-pub const STEPS: [(i64, &str); 9] = [
+pub const STEPS: [(i64, &str); 10] = [
     (30, "a source scans a bank, the grid and the cable network · 同一来源扫描银行、电网、广电"),
     (100, "it guesses SSH passwords at the bank · 猜测银行 SSH 口令"),
     (150, "another source tries one account at many units · 另一来源在多家单位尝试同一账户"),
     (175, "a password fits; an account and a service are left behind · 口令被猜中，植入账户与服务"),
     (230, "from the bank on to its neighbours and the grid · 由银行向邻近单位与电网横向移动"),
     (310, "the same file is planted at the grid · 同一文件植入电网"),
+    (320, "from the grid's host commands go to substations · 由电网主机向变电站下发控制命令"),
     (340, "data leaves through DNS names, in two sectors · 两个行业出现 DNS 隧道"),
     (440, "the airport's web front is tried · 尝试攻击机场网站"),
     (480, "traces are wiped, and a host falls silent · 清除痕迹，一台主机失联"),
@@ -64,11 +75,13 @@ pub fn mute(host: &Host, second: i64) -> bool {
 }
 
 /// What one host sees in one second of the demo. `n` is its place in `city`.
-pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp) -> Vec<(Class, Event)> {
-    let Some(host) = city.get(n).filter(|host| !mute(host, second)) else { return Vec::new() };
+pub fn second(city: &[Host], n: usize, second: i64, now: Timestamp, day: Day) -> Vec<(Class, Event)> {
+    let Some(host) = city.get(n).filter(|host| day == Day::Quiet || !mute(host, second)) else { return Vec::new() };
     let mut out = Vec::new();
     ordinary(host, n, second, now, &mut out);
-    if let Some(at) = scene(second) {
+    if day == Day::Quiet {
+        maintenance(host, second.rem_euclid(STORY_SECS), now, &mut out);
+    } else if let Some(at) = scene(second) {
         outside(host, at, now, &mut out);
         inside(city, host, at, now, &mut out);
     }
@@ -106,6 +119,26 @@ fn ordinary(host: &Host, n: usize, second: i64, now: Timestamp, out: &mut Vec<(C
     // Somebody mistypes a password now and then.
     if step % 600 == 300 {
         out.push(line(now, &format!("sshd[840]: Failed password for op{n:02} from 198.18.{}.8 port 50111 ssh2", n % 200), host));
+    }
+}
+
+/// The attack's benign twin: what a working day brings that looks a little like it. A new administrator's first log-ins, a mistyped password, a
+/// certificate renewed, a unit file installed by a package, a short look at a few ports by the unit's own inventory.
+fn maintenance(host: &Host, at: i64, now: Timestamp, out: &mut Vec<(Class, Event)>) {
+    if host.is("finance", 0, 0) {
+        match at {
+            100 | 103 => out.push(line(now, "sshd[4101]: Failed password for ops from 198.18.0.7 port 41010 ssh2", host)),
+            106 => out.push(line(now, "sshd[4101]: Accepted password for ops from 198.18.0.7 port 41010 ssh2", host)),
+            200 => out.push((Class::Critical, file(now, "/etc/ssl/certs/console.pem", "content", None))),
+            _ => {}
+        }
+    }
+    if host.is("power", 0, 0) && at == 250 {
+        out.push(line(now, "sshd[6250]: Accepted publickey for scada from 198.18.0.7 port 43001 ssh2: ED25519 SHA256:ops", host));
+    }
+    if host.host_no == 1 && (300..304).contains(&at) {
+        let port = [22, 80, 443, 8443][(at - 300) as usize];
+        out.push((Class::Normal, flow(now, IpAddr::V4(Ipv4Addr::new(198, 18, 0, 9)), host.ip, port, "SF", 2)));
     }
 }
 
@@ -173,6 +206,15 @@ fn inside(city: &[Host], host: &Host, at: i64, now: Timestamp, out: &mut Vec<(Cl
     if grid && at == 300 {
         out.push(line(now, &format!("sshd[6300]: Accepted password for scada from {} port 43001 ssh2", from.ip), host));
     }
+    if grid && (320..336).contains(&at) {
+        // Double commands to one breaker after the other, then the stations told to reset: IEC 60870-5-104 types 46 and 105.
+        let station = u64::from(at as u16 - 320);
+        let (function, name, object) = if at < 332 { (46u64, "double_command", 6_000 + station) } else { (105, "reset_process", 0) };
+        out.push((
+            Class::Critical,
+            command(now, host.ip, Ipv4Addr::new(10, 30, 4, 11 + (station % 7) as u8), function, name, station, object),
+        ));
+    }
     if (bank || grid) && (340..420).contains(&at) {
         let hash = |factor: u64| factor.wrapping_mul(at.unsigned_abs());
         let name = format!("{:016x}{:016x}.{}.{TUNNEL}", hash(0x9e37_79b9_7f4a_7c15), hash(0xc2b2_ae3d_27d4_eb4f), host.unit);
@@ -199,6 +241,22 @@ fn flow(now: Timestamp, src: IpAddr, dst: Ipv4Addr, port: u16, state: &str, acti
         .with(field::CONN_STATE, state)
         .with(field::PACKETS, if state == "SF" { 14u64 } else { 2 })
         .with(field::BYTES, if state == "SF" { 5_420u64 } else { 120 })
+}
+
+/// A control command on its way to a station.
+fn command(now: Timestamp, src: Ipv4Addr, dst: Ipv4Addr, function: u64, name: &str, station: u64, object: u64) -> Event {
+    Event::new(now, Kind::NetworkActivity, 6, LogSource::new("", "ot", "iec104"))
+        .with(field::SRC_IP, IpAddr::V4(src))
+        .with(field::DST_IP, IpAddr::V4(dst))
+        .with(field::DST_PORT, 2404u16)
+        .with(field::PROTOCOL, "tcp")
+        .with(field::OT_PROTOCOL, "iec104")
+        .with(field::OT_DIRECTION, "request")
+        .with(field::OT_FUNCTION, function)
+        .with(field::OT_FUNCTION_NAME, name)
+        .with(field::OT_CAUSE, "activation")
+        .with(field::OT_STATION, station)
+        .with(field::OT_OBJECT_ADDRESS, object)
 }
 
 fn dns(now: Timestamp, src: Ipv4Addr, name: &str, domain: &str, kind: &str) -> Event {

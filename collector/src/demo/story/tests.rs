@@ -35,7 +35,7 @@ fn play(seconds: std::ops::Range<i64>) -> BTreeSet<String> {
         let now = begin.plus_secs(at);
         let mut batch = Vec::new();
         for (n, host) in city.iter().enumerate() {
-            for (class, mut event) in second(&city, n, at, now) {
+            for (class, mut event) in second(&city, n, at, now, Day::Attack) {
                 seq += 1;
                 let unit = register.unit(&host.unit).unwrap();
                 event.id = EventId { agent: AgentId(n as u64 + 1), epoch: Epoch(1), class, seq };
@@ -92,7 +92,8 @@ fn an_ordinary_day_and_what_comes_after_the_last_run_raise_nothing() {
 fn the_story_is_the_same_each_time_and_its_lines_are_typed() {
     let (city, _) = city();
     let now = Timestamp::parse_rfc3339("2026-11-23T08:00:00Z").unwrap();
-    let all = |second: i64| -> Vec<(Class, Event)> { (0..city.len()).flat_map(|n| super::second(&city, n, second, now)).collect() };
+    let all =
+        |second: i64| -> Vec<(Class, Event)> { (0..city.len()).flat_map(|n| super::second(&city, n, second, now, Day::Attack)).collect() };
     assert_eq!(all(110), all(110));
     let failed = |e: &Event| e.kind == Kind::Authentication && e.text(field::STATUS_ID) == "2" && e.text(field::SRC_IP) == "203.0.113.66";
     assert!(all(110).iter().any(|(_, e)| failed(e)));
