@@ -56,7 +56,11 @@ pub(crate) fn party(name: &Name) -> Option<usize> {
 
 /// Looks up the parties of an event whose names are quickly sought; `Seen::gather` takes them in the same order.
 pub(crate) fn seek<'e>(event: &'e Event, names: &Names, out: &mut Vec<Option<Sought<'e>>>) {
-    out.extend(event.body.iter().filter(|(name, _)| party(name).is_some()).map(|(_, value)| names.seek(value)));
+    for (name, value) in event.body.iter() {
+        if party(name).is_some() {
+            out.push(names.seek(value));
+        }
+    }
 }
 /// A unit's id, name and sector together; a sample of what is counted.
 pub(crate) const UNIT: u32 = 7;
@@ -122,6 +126,17 @@ impl Tags {
         let wanted = |tag: &&u32| without >> tag_kind(**tag) & 1 == 0;
         if let Self::Few(few, count) = self {
             let mut full = false;
+            if *count == 0 {
+                // A new episode: those of one finding are different from each other.
+                let mut wanted = tags.iter().filter(wanted);
+                for (place, tag) in few.iter_mut().zip(wanted.by_ref()) {
+                    *place = *tag;
+                    *count += 1;
+                }
+                if wanted.next().is_none() {
+                    return;
+                }
+            }
             for tag in tags.iter().filter(wanted) {
                 // All are looked at, which is quicker than to stop.
                 if few.iter().fold(false, |known, t| known | (*t == *tag)) {
@@ -512,6 +527,10 @@ pub(crate) enum Episodes {
 }
 
 impl Episodes {
+    /// The `n`-th.
+    pub(crate) fn at(&mut self, n: usize) -> Option<&mut Episode> {
+        if let Self::One(one) = self { Some(one).filter(|_| n == 0) } else { self.get_mut(n) }
+    }
     pub(crate) fn insert(&mut self, at: usize, episode: Episode) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(episode),

@@ -87,15 +87,16 @@ impl Group {
 
     /// The episode a new entry belongs to; it may make two into one. Past `EPISODES_MAX` the oldest is forgotten untold.
     pub(crate) fn episode_for(&mut self, time: i64, timespan: i64, lanes: &Lanes) -> usize {
-        if self.episodes.is_empty() {
-            self.episodes = Episodes::One(Episode::new(time));
-            return 0;
+        match &self.episodes {
+            Episodes::None => {
+                self.episodes = Episodes::One(Episode::new(time));
+                return 0;
+            }
+            Episodes::One(one) if time >= one.first.saturating_sub(timespan) && time <= one.last.saturating_add(timespan) => return 0,
+            _ => {}
         }
         let near = |e: &Episode| time >= e.first.saturating_sub(timespan) && time <= e.last.saturating_add(timespan);
         if let Some(at) = self.episodes.iter().position(near) {
-            if self.episodes.len() == 1 {
-                return at;
-            }
             while let Some(other) = self.episodes.iter().skip(at + 1).position(near) {
                 let other = self.episodes.remove(at + 1 + other);
                 if let (Some(episode), Some(other)) = (self.episodes.get_mut(at), other) {

@@ -93,11 +93,10 @@ impl Groups {
     }
 
     /// Takes a group in whose key is not held yet.
-    pub(crate) fn insert(&mut self, group: Group) -> u32 {
+    pub(crate) fn insert(&mut self, hash: u32, group: Group) -> u32 {
         if (self.len + 1) * 4 > self.table.len() * 3 {
             self.grow();
         }
-        let hash = self.hash(group.spec, &group.key);
         let at = match self.free.pop() {
             Some(at) => at,
             None => {
@@ -211,7 +210,8 @@ mod tests {
                         map.remove(&(spec, key));
                     }
                     None if what > 0 => {
-                        map.insert((spec, key), groups.insert(Group::empty(spec, key, n as u64)));
+                        let hash = groups.hash(spec, &key);
+                        map.insert((spec, key), groups.insert(hash, Group::empty(spec, key, n as u64)));
                     }
                     _ => {}
                 }

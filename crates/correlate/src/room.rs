@@ -31,7 +31,8 @@ impl Windows {
         groups * GROUP_BYTES + entries * ENTRY_BYTES + self.names.len() * NAME_BYTES + self.weighed
     }
 
-    pub(crate) fn place(&mut self, group: Group) -> u32 {
+    /// `hash`: of its rule and key, see `Groups::hash`.
+    pub(crate) fn place(&mut self, hash: u32, group: Group) -> u32 {
         let (due, serial) = (group.due, group.serial);
         let owner = group.owner as usize;
         if self.owners.len() <= owner {
@@ -40,7 +41,7 @@ impl Windows {
         if let Some(count) = self.owners.get_mut(owner) {
             *count += 1;
         }
-        let at = self.groups.insert(group);
+        let at = self.groups.insert(hash, group);
         self.due.push(due, (at, serial));
         at
     }

@@ -107,7 +107,7 @@ impl Windows {
                     self.weighed += more.bytes;
                 }
             }
-            self.place(group);
+            self.place(self.groups.hash(group.spec, &group.key), group);
         }
         Ok(left_out)
     }

@@ -268,6 +268,11 @@ impl Windows {
             Some(asked) => asked.key,
             None => listener.key(&self.seen),
         };
+        // Most rules group by who is concerned, and many read nothing more.
+        if let (Some(key), Some(value)) = (key, listener.fixed) {
+            let sample = Sample { value, mark: listener.slots, label: None };
+            return self.enter_group(listener, key, asked, std::slice::from_ref(&sample), finding, now, told);
+        }
         let mut keys = std::mem::take(&mut self.keys);
         let grouped = key.is_some() || {
             keys.clear();
@@ -282,12 +287,13 @@ impl Windows {
             }
             None => {}
         }
+        let samples = samples.as_slice();
         if samples.is_empty() {
             self.counters.ungrouped += 1;
         } else if let Some(key) = key {
-            self.enter_group(listener, key, asked, &samples, finding, now, told);
+            self.enter_group(listener, key, asked, samples, finding, now, told);
         } else {
-            keys.iter().for_each(|key| self.enter_group(listener, *key, None, &samples, finding, now, told));
+            keys.iter().for_each(|key| self.enter_group(listener, *key, None, samples, finding, now, told));
         }
         self.keys = keys;
     }
@@ -298,7 +304,7 @@ impl Windows {
         listener: &Listener,
         key: [u32; KEY_PARTS],
         asked: Option<Asked>,
-        samples: &Samples<'_>,
+        samples: &[Sample<'_>],
         finding: &Finding,
         now: i64,
         told: &mut Vec<Finding>,
@@ -316,14 +322,17 @@ impl Windows {
     /// The group of a key, opened where there is none.
     fn group_of(&mut self, spec: u32, key: [u32; KEY_PARTS], asked: Option<Asked>, due: i64) -> u32 {
         let there = asked.map(|a| a.at).filter(|at| self.groups.get(*at).is_some_and(|g| g.spec == spec && g.key == key));
-        let hash = || asked.map_or_else(|| self.groups.hash(spec, &key), |a| a.hash);
-        if let Some(at) = there.or_else(|| self.groups.find_hashed(hash(), spec, &key)) {
+        if let Some(at) = there {
+            return at;
+        }
+        let hash = asked.map_or_else(|| self.groups.hash(spec, &key), |a| a.hash);
+        if let Some(at) = self.groups.find_hashed(hash, spec, &key) {
             return at;
         }
         self.make_room();
         self.serial = self.serial.saturating_add(1);
         let group = Group { owner: self.seen.lane, due: second_after(due), ..Group::empty(spec, key, self.serial) };
-        self.place(group)
+        self.place(hash, group)
     }
 
     /// An entry for a window: put in its place, measured, told if that makes the difference.
@@ -332,7 +341,7 @@ impl Windows {
         listener: &Listener,
         key: [u32; KEY_PARTS],
         asked: Option<Asked>,
-        samples: &Samples<'_>,
+        samples: &[Sample<'_>],
         finding: &Finding,
         now: i64,
     ) -> Option<Finding> {
@@ -353,7 +362,7 @@ impl Windows {
         }
         let at = group.episode_for(time, timespan, &self.lanes);
         let mut news = false;
-        for sample in samples.iter() {
+        for sample in samples {
             let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
             let Some(place) = group.ring.insert(entry, &self.lanes, &mut self.spare) else {
                 self.counters.duplicates += 1;
@@ -369,7 +378,7 @@ impl Windows {
             } else {
                 group.measure(spec, place, &mut self.notes)
             };
-            let episode = group.episodes.get_mut(at)?;
+            let episode = group.episodes.at(at)?;
             episode.add(time, &self.seen, listener.known, !news, &mut self.spare);
             news = true;
             if let Some(measured) = measured.filter(|m| *m > episode.peak) {
@@ -378,8 +387,8 @@ impl Windows {
                     episode.more().notes.clone_from(&self.notes);
                 }
             }
-            let kept = spec.counted_party.and_then(|n| self.seen.only.get(n)).is_some_and(|name| *name != NO_NAME);
-            if let Some(label) = sample.label.as_deref().filter(|_| !kept && episode.wants_samples())
+            let kept = || spec.counted_party.and_then(|n| self.seen.only.get(n)).is_some_and(|name| *name != NO_NAME);
+            if let Some(label) = sample.label.as_deref().filter(|_| !kept() && episode.wants_samples())
                 && let Some(name) = self.names.intern(label)
             {
                 episode.keep_sample(name);
@@ -387,8 +396,8 @@ impl Windows {
         }
         let mut told = None;
         if news && spec.rising && !settles {
-            let episode = group.episodes.get_mut(at)?;
-            if spec.holds(episode.peak) && worth_telling(episode) {
+            let episode = group.episodes.at(at)?;
+            if episode.peak >= spec.threshold && spec.holds(episode.peak) && worth_telling(episode) {
                 told = spec.tell(group, at, finding.event.clone(), &self.names, &self.lanes);
             }
         }
@@ -407,7 +416,7 @@ impl Windows {
     }
 
     /// An entry for a memory: waits until its time is complete.
-    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], asked: Option<Asked>, samples: &Samples<'_>, now: i64) {
+    fn put_aside(&mut self, spec_at: u32, key: [u32; KEY_PARTS], asked: Option<Asked>, samples: &[Sample<'_>], now: i64) {
         let time = self.seen.time;
         let group_at = self.group_of(spec_at, key, asked, time);
         let (Some(spec), Some(group)) = (self.specs.get_mut(spec_at as usize), self.groups.get_mut(group_at)) else {
@@ -420,7 +429,7 @@ impl Windows {
             more.memory = spec.kind.memory(&spec.rule);
         }
         let tags: Box<[u32]> = self.seen.tags.as_slice().into();
-        for sample in samples.iter() {
+        for sample in samples {
             let entry = Entry { time, seq: self.seen.seq, value: sample.value, lane: self.seen.lane, mark: sample.mark };
             let order = |e: &Entry| (e.time, self.lanes.id(e.lane, e.seq), e.mark, e.value);
             let wanted = order(&entry);

@@ -167,29 +167,28 @@ pub(crate) struct Sample<'a> {
     pub label: Option<Cow<'a, Value>>,
 }
 
-/// What a finding gives; the first without an allocation, because there is hardly ever a second.
+/// What a finding gives; a single one without an allocation, because there is hardly ever a second.
 #[derive(Default)]
 pub(crate) struct Samples<'a> {
-    first: Option<Sample<'a>>,
-    more: Vec<Sample<'a>>,
+    one: Option<Sample<'a>>,
+    /// All of them, where they are several.
+    many: Vec<Sample<'a>>,
 }
 
 impl<'a> Samples<'a> {
     pub(crate) fn push(&mut self, sample: Sample<'a>) {
-        if self.first.is_none() {
-            self.first = Some(sample);
+        if self.one.is_none() && self.many.is_empty() {
+            self.one = Some(sample);
         } else {
-            self.more.push(sample);
+            self.many.extend(self.one.take());
+            self.many.push(sample);
         }
     }
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sample<'a>> {
-        self.first.iter().chain(&self.more)
+    pub(crate) fn as_slice(&self) -> &[Sample<'a>] {
+        if self.many.is_empty() { self.one.as_slice() } else { &self.many }
     }
     pub(crate) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
-    }
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.as_slice().len()
     }
 }
 
