@@ -252,6 +252,20 @@ fn after_a_restart_nobody_is_silent_for_what_was_not_heard() {
     assert!(!run(&mut w, ticks(5_030, 5_100)).is_empty(), "but later it is");
 }
 
+/// When names nobody bears any more fill the room, those of the finding that opens a group at that moment are not among them.
+#[test]
+fn making_room_among_the_names_takes_none_from_the_present_finding() {
+    let rule = city("event_count", &["user.name"], 2, Some(2.0), None, &[]);
+    let mut w = limited(&[rule], Limits { bytes_max: 100_000, lateness_s: 1, ..Limits::default() });
+    let user = |n: u64| Value::from(format!("user{}", n / 2));
+    let all = (0..12_000u64).map(|n| at(n as f64 * 0.5, n + 1, &[(field::USER_NAME, user(n))], &[])).collect();
+    let told = run(&mut w, live(all));
+    let names: Vec<String> = told.iter().map(|f| f.get(field::USER_NAME).unwrap().to_text().into_owned()).collect();
+    assert_eq!(names, (0..6_000).map(|n| format!("user{n}")).collect::<Vec<_>>());
+    assert_eq!(w.counters().evicted_groups, 0);
+    assert!(w.bytes() < 100_000, "{}", w.bytes());
+}
+
 #[test]
 fn an_unknown_parameter_is_named() {
     let rule = city("spread", &[], 60, Some(3.0), None, &[("hop", "2")]);
