@@ -11,6 +11,7 @@ const ENTRIES_MAX: usize = 8;
 const TAGS_MAX: usize = 32;
 
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is given on")]
 pub(crate) struct Spare {
     rings: Vec<Vec<Entry>>,
     tags: Vec<Box<ManyTags>>,

@@ -298,7 +298,6 @@ impl Windows {
         self.keys = keys;
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `enter`, for one group")]
     fn enter_group(
         &mut self,
         listener: &Listener,
