@@ -43,6 +43,15 @@ impl Text {
         }
     }
 
+    /// A short text from bytes that are ASCII, without a look at whether they are: of others the highest bit is dropped.
+    pub(crate) fn ascii(ascii: &[u8]) -> Option<Self> {
+        let mut bytes = [b' '; SHORT_BYTES];
+        for (place, byte) in bytes.get_mut(..ascii.len())?.iter_mut().zip(ascii) {
+            *place = byte & 0x7f;
+        }
+        Some(Self(Repr::Short { len: ascii.len() as u8, bytes }))
+    }
+
     /// A text that lies in place, with blanks behind it, and its length.
     #[inline]
     pub(crate) fn short(&self) -> Option<(&[u8; SHORT_BYTES], usize)> {
@@ -137,6 +146,9 @@ mod tests {
             for c in ["a", "é", "烽"] {
                 let text = c.repeat(n);
                 assert_eq!(&*Text::from(text.as_str()), text);
+                let ascii = Text::ascii(text.as_bytes());
+                assert_eq!(ascii.is_some(), text.len() <= SHORT_BYTES);
+                assert!(ascii.is_none_or(|ascii| ascii.is_ascii() && (!text.is_ascii() || *ascii == text)));
                 assert_eq!(Text::from(text.clone()), Text::from(text.clone().into_boxed_str()));
                 assert_eq!(format!("{} {:?}", Text::from(text.as_str()), Text::from(text.as_str())), format!("{text} {text:?}"));
             }

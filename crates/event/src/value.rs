@@ -42,7 +42,13 @@ impl Value {
                 *low = DIGITS[usize::from(byte & 15)];
             }
         }
-        Self::text(std::str::from_utf8(&text).unwrap_or_default())
+        Self::ascii(&text)
+    }
+
+    /// Text from ASCII, as a writer of digits makes it; of anything else the highest bits are dropped. For what is longer than a number or two,
+    /// `text` is as good.
+    pub fn ascii(bytes: &[u8]) -> Self {
+        Text::ascii(bytes).map_or_else(|| Self::lossy(bytes), Self::Text)
     }
 
     pub fn as_str(&self) -> Option<&str> {
