@@ -21,6 +21,7 @@ pub(super) struct Beacons {
 
 #[derive(Default)]
 struct Pair {
+    /// Empty while there is only the first.
     times: VecDeque<i64>,
     count: u64,
     first: Option<Timestamp>,
@@ -52,7 +53,12 @@ impl Beacons {
         pair.count += 1;
         pair.lately = pair.lately.saturating_add(1);
         let first = *pair.first.get_or_insert(began);
-        pair.times.push_back(began.ns());
+        if pair.count == 2 {
+            pair.times.push_back(first.ns());
+        }
+        if pair.count > 1 {
+            pair.times.push_back(began.ns());
+        }
         if pair.times.len() > KEPT {
             pair.times.pop_front();
         }

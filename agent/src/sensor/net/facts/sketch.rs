@@ -15,6 +15,8 @@ const ERROR_PCT: f64 = 6.5;
 /// How many different hashes were added.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Distinct {
+    /// The first one; most entries of a flood never have another, and touch no memory but their own.
+    one: Option<u64>,
     few: Vec<u64>,
     many: Option<Box<Sketch>>,
 }
@@ -37,15 +39,19 @@ impl Distinct {
         if let Some(sketch) = &mut self.many {
             return sketch.add(hash);
         }
-        if self.few.contains(&hash) {
+        let Some(one) = self.one else {
+            self.one = Some(hash);
+            return true;
+        };
+        if one == hash || self.few.contains(&hash) {
             return false;
         }
-        if self.few.len() < EXACT_MAX {
+        if self.few.len() + 1 < EXACT_MAX {
             self.few.push(hash);
             return true;
         }
         let mut sketch = Box::new(Sketch { ranks: [0; REGISTERS], sum: (REGISTERS as u128) << RANK_MAX, zeros: REGISTERS as u32 });
-        for hash in self.few.drain(..).chain([hash]) {
+        for hash in self.few.drain(..).chain([one, hash]) {
             sketch.add(hash);
         }
         self.few = Vec::new();
@@ -54,7 +60,7 @@ impl Distinct {
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.many.as_ref().map_or(self.few.len() as u64, |sketch| sketch.estimate())
+        self.many.as_ref().map_or((self.few.len() + usize::from(self.one.is_some())) as u64, |sketch| sketch.estimate())
     }
 
     /// Standard error of `count` in percent.
@@ -63,7 +69,7 @@ impl Distinct {
     }
 
     pub(super) fn clear(&mut self) {
-        self.many = None;
+        (self.one, self.many) = (None, None);
         self.few.clear();
         self.few.shrink_to(KEPT);
     }
