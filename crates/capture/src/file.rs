@@ -15,7 +15,7 @@ use packet::{Frame, LinkType};
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
 
-use self::legacy::{Legacy, Stop};
+use self::legacy::{Legacy, Record, Stop};
 use crate::{CaptureError, PacketSource, Stats};
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -96,12 +96,24 @@ struct Port {
 }
 
 /// A frame found in the reader's buffer.
+#[derive(Clone, Copy)]
 struct Found {
     time: Timestamp,
     link: LinkType,
     len: u32,
     start: usize,
     bytes: usize,
+}
+
+impl Found {
+    const NOTHING: Self = Self { time: Timestamp::ZERO, link: LinkType::Raw, len: 0, start: 0, bytes: 0 };
+
+    #[inline]
+    fn of(record: &Record, link: LinkType, nanoseconds: bool) -> Self {
+        let fraction = i64::from(record.fraction) * if nanoseconds { 1 } else { 1_000 };
+        let time = Timestamp::from_ns((i64::from(record.seconds) * SECOND_NS).saturating_add(fraction));
+        Self { time, link, len: record.len, start: record.start, bytes: record.bytes }
+    }
 }
 
 impl FileSource<'static> {
@@ -159,33 +171,35 @@ impl<'r> FileSource<'r> {
 
     /// The next frames that can be had without reading on; none at the end of the file. The same frames in the same order as by `next`.
     pub fn next_batch(&mut self) -> Batch<'_> {
-        let mut found: [Option<Found>; BATCH_MAX] = [const { None }; BATCH_MAX];
-        if matches!(self.reader, Reader::Legacy(_)) {
-            for (n, slot) in found.iter_mut().enumerate() {
-                // Only the first may move what lies in the buffer.
-                if n > 0 && !matches!(&self.reader, Reader::Legacy(legacy) if legacy.has_whole(RECORD_BYTES_MAX)) {
-                    break;
-                }
-                *slot = self.find_record();
-                if slot.is_none() {
-                    break;
-                }
+        let mut found: [Found; BATCH_MAX] = [Found::NOTHING; BATCH_MAX];
+        let mut len = 0;
+        let first = if matches!(self.reader, Reader::Legacy(_)) { self.find_record() } else { self.find() };
+        if let Some(first) = first {
+            // Only the first may move what lies in the buffer.
+            for (slot, next) in found.iter_mut().zip(std::iter::once(first).chain(std::iter::from_fn(|| self.find_ready()))) {
+                *slot = next;
+                len += 1;
             }
-        } else if let Some(slot) = found.first_mut() {
-            *slot = self.find();
         }
+        self.got += len as u64;
         let held = match &self.reader {
             Reader::Legacy(legacy) => legacy.bytes(),
             Reader::Blocks(blocks) => blocks.data(),
         };
-        let mut batch = Batch { frames: [Frame::new(Timestamp::ZERO, LinkType::Raw, 0, &[]); BATCH_MAX], len: 0 };
-        for (found, frame) in found.into_iter().flatten().zip(&mut batch.frames) {
+        let frames = found.map(|found| {
             let bytes = held.get(found.start..found.start + found.bytes).unwrap_or_default();
-            *frame = Frame::new(found.time, found.link, found.len, bytes);
-            batch.len += 1;
-        }
-        self.got += batch.len as u64;
-        batch
+            Frame::new(found.time, found.link, found.len, bytes)
+        });
+        Batch { frames, len }
+    }
+
+    /// The next frame of a classic file if it lies ready.
+    #[inline]
+    fn find_ready(&mut self) -> Option<Found> {
+        let (Reader::Legacy(legacy), Kind::Pcap { link, nanoseconds }, false) = (&mut self.reader, &self.kind, self.over) else {
+            return None;
+        };
+        legacy.ready(RECORD_BYTES_MAX).map(|record| Found::of(&record, *link, *nanoseconds))
     }
 
     /// The next frame of a classic file; `None` at the end.
@@ -195,11 +209,7 @@ impl<'r> FileSource<'r> {
             return None;
         };
         match legacy.next(RECORD_BYTES_MAX) {
-            Ok(record) => {
-                let fraction = i64::from(record.fraction) * if *nanoseconds { 1 } else { 1_000 };
-                let time = Timestamp::from_ns((i64::from(record.seconds) * SECOND_NS).saturating_add(fraction));
-                return Some(Found { time, link: *link, len: record.len, start: record.start, bytes: record.bytes });
-            }
+            Ok(record) => return Some(Found::of(&record, *link, *nanoseconds)),
             Err(Stop::End) => self.over = true,
             Err(Stop::Cut) => self.stop("cut"),
             Err(Stop::Oversize) => self.stop("oversize"),

@@ -65,37 +65,52 @@ impl<R: Read> Legacy<R> {
         &self.buffer
     }
 
-    /// True if the next record lies whole in the buffer.
-    #[inline]
-    pub(super) fn has_whole(&self, record_bytes_max: usize) -> bool {
-        let head = self.buffer.get(self.start..self.end).and_then(|b| b.first_chunk::<RECORD_HEADER>());
-        head.is_some_and(|head| {
-            let word = [head[8], head[9], head[10], head[11]];
-            let bytes = if self.big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) } as usize;
-            bytes <= record_bytes_max && self.end - self.start >= RECORD_HEADER + bytes
-        })
-    }
-
     #[inline]
     pub(super) fn next(&mut self, record_bytes_max: usize) -> Result<Record, Stop> {
         if self.end - self.start < RECORD_HEADER {
             self.fill(RECORD_HEADER)?;
         }
         let head = self.buffer.get(self.start..).and_then(|b| b.first_chunk::<RECORD_HEADER>()).ok_or(Stop::Cut)?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *head;
-        let word = |bytes: [u8; 4]| if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
-        let (seconds, fraction, bytes, len) = (word([a, b, c, d]), word([e, f, g, h]), word([i, j, k, l]) as usize, word([m, n, o, p]));
-        if bytes > record_bytes_max {
+        let record = self.record(head);
+        if record.bytes > record_bytes_max {
             return Err(Stop::Oversize);
         }
-        let whole = RECORD_HEADER + bytes;
+        let whole = RECORD_HEADER + record.bytes;
         if self.end - self.start < whole {
             self.fill(whole)?;
         }
-        let record = Record { seconds, fraction, len, start: self.start + RECORD_HEADER, bytes };
+        // Filling may have moved it.
+        let record = Record { start: self.start + RECORD_HEADER, ..record };
         self.start += whole;
         self.before += whole as u64;
         Ok(record)
+    }
+
+    /// Takes the next record if it lies whole in the buffer: its header and its bytes.
+    #[inline]
+    pub(super) fn ready(&mut self, record_bytes_max: usize) -> Option<Record> {
+        let head = self.buffer.get(self.start..self.end)?.first_chunk::<RECORD_HEADER>()?;
+        let record = self.record(head);
+        let whole = RECORD_HEADER + record.bytes;
+        if record.bytes > record_bytes_max || self.end - self.start < whole {
+            return None;
+        }
+        self.start += whole;
+        self.before += whole as u64;
+        Some(record)
+    }
+
+    #[inline]
+    fn record(&self, head: &[u8; RECORD_HEADER]) -> Record {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *head;
+        let word = |bytes: [u8; 4]| if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+        Record {
+            seconds: word([a, b, c, d]),
+            fraction: word([e, f, g, h]),
+            len: word([m, n, o, p]),
+            start: self.start + RECORD_HEADER,
+            bytes: word([i, j, k, l]) as usize,
+        }
     }
 
     /// Makes sure that so many bytes lie ready.
