@@ -214,8 +214,8 @@ impl Dnp3 {
         let (access, is_write) = purpose(function, &objects);
         ot::purpose(&mut event, access, is_write);
         event.body.set_some(field::OT_MODE, mode(function));
-        put(&mut event, &objects);
         let key = [u32::from(function), pair(frame.source, frame.destination), fold(&objects.names), 0];
+        put(&mut event, objects);
         if matches!(function, 0 | 6 | 8 | 10 | 12) || frame.destination >= BROADCAST {
             return self.teller.poll(key, by, event, out);
         }
@@ -244,9 +244,9 @@ impl Dnp3 {
         event.body.set(field::OT_TRANSACTION, sequence);
         ot::purpose(&mut event, "read", false);
         ot::outcome(&mut event, refusal);
-        put(&mut event, &objects);
-        indicate(&mut event, indications);
         let first = objects.first.map_or(0, |(g, v)| u32::from(g) << 8 | u32::from(v));
+        put(&mut event, objects);
+        indicate(&mut event, indications);
         let key = [u32::from(function), pair(frame.source, frame.destination), first, u32::from(indications)];
         self.teller.poll(key, side.other(), event, out);
     }
@@ -258,9 +258,9 @@ fn stations(event: &mut Event, from_master: bool, source: u16, destination: u16)
     event.body.set(field::OT_STATION, station);
 }
 
-fn put(event: &mut Event, objects: &Objects) {
+fn put(event: &mut Event, objects: Objects) {
     let body = &mut event.body;
-    body.set_some(field::OT_OBJECT_TYPE, objects.first.map(|(g, v)| format!("g{g}v{v}")));
+    body.set_some(field::OT_OBJECT_TYPE, objects.first.map(|(group, variation)| objects::type_name(group, variation)));
     body.set_some(field::OT_OBJECT_ADDRESS, objects.address);
     if objects.count > 0 {
         body.set(field::OT_OBJECT_COUNT, objects.count);
@@ -268,7 +268,7 @@ fn put(event: &mut Event, objects: &Objects) {
     body.set_some(field::OT_SUB_FUNCTION, objects.control);
     body.set_some(field::OT_SUB_FUNCTION_NAME, objects.control.map(control_name));
     body.set_some(field::OT_PROGRAM, objects.file.as_ref().map(|(name, _)| name.as_str()));
-    ot::objects(event, objects.names.clone());
+    ot::objects(event, objects.names);
     ot::values(event, &objects.values);
 }
 

@@ -11,7 +11,7 @@ use tls_parser::{TlsCipherSuite, parse_tls_handshake_client_hello, parse_tls_han
 
 use super::certificate::Certificate;
 use super::md5::{hex, md5_hex};
-use super::{be16, be24};
+use super::{be16, be24, wording};
 
 const EXTENSIONS_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 255;
@@ -234,7 +234,16 @@ fn client_hello(body: &[u8], over: Over) -> Option<Client> {
             _ => {}
         }
     }
-    let join = |list: &mut dyn Iterator<Item = u64>| list.map(|n| n.to_string()).collect::<Vec<_>>().join("-");
+    let join = |list: &mut dyn Iterator<Item = u64>| {
+        let mut text = String::new();
+        for n in list {
+            if !text.is_empty() {
+                text.push('-');
+            }
+            wording::push_number(&mut text, n);
+        }
+        text
+    };
     let ja3 = format!(
         "{},{},{},{},{}",
         hello.version.0,
@@ -270,7 +279,17 @@ fn ja4(over: Over, version: u16, sni: bool, ciphers: &[u16], kinds: &[u16], alpn
         [] => ('0', '0'),
         [f, .., l] | [f @ l] => (mark(*f, f >> 4), mark(*l, l & 15)),
     };
-    let list = |items: &[u16]| items.iter().map(|c| format!("{c:04x}")).collect::<Vec<_>>().join(",");
+    let list = |items: &[u16]| {
+        let mut text = String::with_capacity(5 * items.len());
+        for (n, item) in items.iter().enumerate() {
+            if n > 0 {
+                text.push(',');
+            }
+            let digit = |shift: u16| char::from_digit(u32::from(item >> shift & 15), 16).unwrap_or('0');
+            text.extend([digit(12), digit(8), digit(4), digit(0)]);
+        }
+        text
+    };
     let short = |text: &str| if text.is_empty() { "000000000000".to_owned() } else { hex(&Sha256::digest(text)[..6]) };
     let head = format!(
         "{}{version}{}{:02}{:02}{first}{last}",

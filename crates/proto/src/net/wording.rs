@@ -14,6 +14,14 @@ const WORDS_MAX: usize = 64;
 /// What is kept of a name, a path, an answer.
 pub(crate) const TEXT_BYTES_MAX: usize = 512;
 
+/// Adds a decimal number; formatting would do the same in some hundred steps, and parsers name very many points.
+pub(crate) fn push_number(text: &mut String, n: u64) {
+    if n >= 10 {
+        push_number(text, n / 10);
+    }
+    text.push(char::from(b'0' + (n % 10) as u8));
+}
+
 /// Cuts one direction into lines.
 #[derive(Default)]
 pub(crate) struct Lines {

@@ -4,8 +4,11 @@
 //! unknown one. At most `HEADERS_MAX` headers and `NAMED_MAX` points of a message are kept.
 
 use super::super::ot::{NAMED_MAX, le16, le32};
+use super::super::wording::push_number;
 
 const HEADERS_MAX: usize = 16;
+/// Room for nearly every name.
+const NAME_BYTES: usize = 24;
 
 /// What a message holds, the first of it.
 #[derive(Debug, Default, PartialEq)]
@@ -44,7 +47,7 @@ impl Objects {
     fn header<'b>(&mut self, bytes: &'b [u8], with_data: bool) -> Option<&'b [u8]> {
         let [group, variation, qualifier, rest @ ..] = bytes else { return None };
         let (group, variation) = (*group, *variation);
-        let name = format!("g{group}v{variation}");
+        let name = || type_name(group, variation);
         self.time |= matches!(group, 50 | 51);
         let (start, count, mut data) = range(qualifier & 0x0f, rest)?;
         if self.first.is_none() {
@@ -61,11 +64,15 @@ impl Objects {
         };
         let sized = qualifier >> 4 & 7 >= 4;
         if prefix == 0 || !with_data && !sized && data.is_empty() {
-            let points = match (start, count) {
-                (Some(start), Some(1)) => format!("{name}:{start}"),
-                (Some(start), Some(n)) => format!("{name}:{start}-{}", start.saturating_add(n - 1)),
-                _ => name.clone(),
-            };
+            let mut points = name();
+            if let (Some(start), Some(n)) = (start, count) {
+                points.push(':');
+                push_number(&mut points, start.into());
+                if n != 1 {
+                    points.push('-');
+                    push_number(&mut points, start.saturating_add(n - 1).into());
+                }
+            }
             self.name(points);
         }
         if prefix == 0 && !with_data {
@@ -93,7 +100,10 @@ impl Objects {
             let one = if sized {
                 usize::try_from(number).ok()?
             } else {
-                self.name(format!("{name}:{number}"));
+                let mut point = name();
+                point.push(':');
+                push_number(&mut point, number.into());
+                self.name(point);
                 if n == 0 && self.address.is_none() && self.first == Some((group, variation)) {
                     self.address = Some(number);
                 }
@@ -101,7 +111,7 @@ impl Objects {
             };
             let object = data.get(..one)?;
             if sized && n == 0 {
-                self.name(name.clone());
+                self.name(name());
                 self.file(group, variation, object);
             }
             self.point(group, object);
@@ -183,6 +193,16 @@ fn range(code: u8, b: &[u8]) -> Option<(Option<u32>, Option<u32>, &[u8])> {
 
 fn span(start: u32, stop: u32) -> Option<u32> {
     stop.checked_sub(start)?.checked_add(1)
+}
+
+/// `g30v1`.
+pub(super) fn type_name(group: u8, variation: u8) -> String {
+    let mut name = String::with_capacity(NAME_BYTES);
+    for (letter, n) in [('g', group), ('v', variation)] {
+        name.push(letter);
+        push_number(&mut name, n.into());
+    }
+    name
 }
 
 const fn packed(group: u8, variation: u8) -> bool {
