@@ -78,7 +78,7 @@ pub struct PipelineStats {
 }
 
 /// Frames decoded ahead.
-const BATCH: usize = 16;
+const BATCH: usize = packet::WARM_MAX;
 /// Packets inside packets are read so deep.
 const TUNNELS_MAX: u8 = 4;
 
@@ -177,7 +177,7 @@ impl Pipeline {
         self.frames += 1;
         self.bytes += u64::from(frame.len);
         self.ear.now = self.table.now();
-        self.read(frame, &decode(frame), TUNNELS_MAX, out);
+        self.read(frame, &decode(frame), None, TUNNELS_MAX, out);
     }
 
     /// Takes frames that lie ready, as `frame` does one by one.
@@ -187,22 +187,25 @@ impl Pipeline {
             for (frame, slot) in frames.iter().zip(&mut decoded) {
                 *slot = decode(frame);
             }
-            self.table.warm(decoded.get(..frames.len()).unwrap_or_default());
-            for (frame, decoded) in frames.iter().zip(&decoded) {
+            let hashes = self.table.warm(decoded.get(..frames.len()).unwrap_or_default());
+            for ((frame, decoded), hash) in frames.iter().zip(&decoded).zip(hashes) {
                 self.frames += 1;
                 self.bytes += u64::from(frame.len);
                 self.ear.now = self.table.now();
-                self.read(frame, decoded, TUNNELS_MAX, out);
+                self.read(frame, decoded, Some(hash), TUNNELS_MAX, out);
             }
         }
     }
 
-    /// One frame and what lies inside it.
-    fn read(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, depth: u8, out: &mut Sink<'_>) {
+    /// One frame and what lies inside it; `hash` is the table's, where it is known already.
+    fn read(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, hash: Option<u32>, depth: u8, out: &mut Sink<'_>) {
         let mut voice = Voice { ear: &mut self.ear, out };
         match &decoded.body {
             Body::Ip(ip) => {
-                self.table.packet(frame, decoded, ip, &mut voice);
+                match hash {
+                    Some(hash) => self.table.packet_of(hash, frame, decoded, ip, &mut voice),
+                    None => self.table.packet(frame, decoded, ip, &mut voice),
+                }
                 voice.packet(ip, decoded, frame);
             }
             Body::Arp(packet) => voice.arp(packet, decoded, frame),
@@ -234,7 +237,7 @@ impl Pipeline {
             decoded = Decoded { body: outer.body, anomalies: Anomalies::of(Anomaly::TunnelDeep), ..*outer };
             return Voice { ear: &mut self.ear, out }.decoder_anomalies(&decoded, frame);
         }
-        self.read(&inner, &decoded, depth - 1, out);
+        self.read(&inner, &decoded, None, depth - 1, out);
     }
 
     /// A fragment: what was cut goes on when it is whole.

@@ -201,7 +201,15 @@ impl Voice<'_, '_> {
     /// Who spoke with whom, on every event of a flow. No parser sets these itself.
     pub(super) fn dress(&self, event: &mut Event, flow: &Flow) {
         let body = &mut event.body;
-        body.reserve(DRESS_FIELDS);
+        // No more than is needed: past a kilobyte an allocator looks around.
+        let more = [
+            !self.ear.local.is_empty(),
+            !self.ear.interfaces.is_empty(),
+            flow.vlan.is_some(),
+            flow.tunnel.is_some(),
+            flow.tunnel.is_some(),
+        ];
+        body.reserve(DRESS_FIELDS + more.into_iter().map(usize::from).sum::<usize>());
         body.put(field::SRC_IP, flow.originator.0);
         body.put(field::DST_IP, flow.responder.0);
         if flow.has_ports() {
@@ -319,8 +327,8 @@ impl Voice<'_, '_> {
     }
 }
 
-/// Room for what `dress` sets, and for a record of a flow: as much as an allocator gives without looking around (a kilobyte).
-const DRESS_FIELDS: usize = 12;
+/// What `dress` always sets, and room for a record of a flow: as much as an allocator gives without looking around (a kilobyte).
+const DRESS_FIELDS: usize = 7;
 const RECORD_FIELDS: usize = 25;
 
 /// `<start in microseconds, hex>.<number of the flow, hex>`.
@@ -338,7 +346,7 @@ fn flow_uid(flow: &Flow) -> Value {
             len += 1;
         }
     }
-    Value::text(std::str::from_utf8(&digits[..len]).unwrap_or_default())
+    Value::ascii(&digits[..len])
 }
 
 /// Protocols in which a master polls.

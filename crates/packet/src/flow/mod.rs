@@ -6,7 +6,7 @@ mod table;
 mod tcp;
 
 pub use stream::Chunk;
-pub use table::{FlowConfig, FlowStats, FlowTable};
+pub use table::{FlowConfig, FlowStats, FlowTable, WARM_MAX};
 
 use std::cell::OnceCell;
 use std::net::IpAddr;

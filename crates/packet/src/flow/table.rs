@@ -81,7 +81,7 @@ const BACK_STEP: i64 = 3600 * SECOND_NS;
 const INTERFACE_HOLD: i64 = SECOND_NS;
 const NONE: u32 = u32::MAX;
 /// Packets of a batch that are looked at ahead.
-const WARM_MAX: usize = 16;
+pub const WARM_MAX: usize = 16;
 /// Idle flows are looked for so often.
 const LOOK_NS: i64 = SECOND_NS / 100;
 /// How far the order within a list may lag behind the packets.
@@ -169,40 +169,61 @@ impl<D: Default> FlowTable<D> {
 
     /// Takes one decoded IP packet. Of a fragment the frame is counted; what it carries is for `whole`.
     pub fn packet<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, observer: &mut O) {
+        let hash = Ends::of(ip, decoded.tunnel).hash(&self.keys);
+        self.packet_of(hash, frame, decoded, ip, observer);
+    }
+
+    /// As `packet`, with the hash that `warm` gave for it.
+    pub fn packet_of<O: Observer<D>>(&mut self, hash: u32, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, observer: &mut O) {
         self.stats.packets += 1;
-        self.take(frame, decoded, ip, true, observer);
+        self.take(hash, frame, decoded, ip, true, observer);
     }
 
     /// Takes a packet that was put together from fragments: its content goes to its flow, its frames have been counted.
     pub fn whole<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, observer: &mut O) {
-        self.take(frame, decoded, ip, false, observer);
+        let hash = Ends::of(ip, decoded.tunnel).hash(&self.keys);
+        self.take(hash, frame, decoded, ip, false, observer);
     }
 
     /// Looks at the memory that the packets of a batch will need. Changes nothing: a processor waits for many lines at once in the time it waits
-    /// for one, and packet by packet it would wait for each.
-    pub fn warm(&self, batch: &[Decoded<'_>]) {
-        let mut slots = [NONE; WARM_MAX];
-        for (decoded, slot) in batch.iter().zip(&mut slots) {
+    /// for one, and packet by packet it would wait for each. Gives the hash of each packet, for `packet_of`.
+    pub fn warm(&self, batch: &[Decoded<'_>]) -> [u32; WARM_MAX] {
+        let mut hashes = [0; WARM_MAX];
+        for (decoded, hash) in batch.iter().zip(&mut hashes) {
             if let Body::Ip(ip) = &decoded.body {
-                *slot = self.index.glance(Ends::of(ip, decoded.tunnel).hash(&self.keys)).unwrap_or(NONE);
+                *hash = Ends::of(ip, decoded.tunnel).hash(&self.keys);
             }
         }
-        let mut sum = 0;
+        let slots = hashes.map(|hash| self.index.glance(hash).unwrap_or(NONE));
         for slot in slots {
-            if let Some(Some(slot)) = self.slots.get(slot as usize) {
-                let flow = &slot.flow;
-                sum ^= flow.sides[0].count.packets ^ flow.sides[1].count.packets ^ u64::from(flow.history.len) ^ flow.serial;
-                sum ^= u64::from(flow.originator.1) ^ u64::from(slot.generation);
-            }
+            self.look_at_slot(slot);
         }
-        std::hint::black_box(sum);
+        hashes
     }
 
-    fn take<O: Observer<D>>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, counted: bool, observer: &mut O) {
+    fn look_at_slot(&self, slot: u32) {
+        if let Some(Some(slot)) = self.slots.get(slot as usize) {
+            let flow = &slot.flow;
+            let mut sum = flow.sides[0].count.packets ^ flow.sides[1].count.packets ^ u64::from(flow.history.len) ^ flow.serial;
+            sum ^= u64::from(flow.originator.1) ^ u64::from(slot.generation);
+            std::hint::black_box(sum);
+        }
+    }
+
+    /// Of the flow behind one that ends: it will likely be the next.
+    fn look_behind(&self, index: u32) {
+        if let Some(Some(slot)) = self.slots.get(index as usize)
+            && let Some(Some(next)) = self.slots.get(slot.next as usize)
+        {
+            std::hint::black_box(self.index.glance(next.hash));
+            self.look_at_slot(slot.next);
+        }
+    }
+
+    fn take<O: Observer<D>>(&mut self, hash: u32, frame: &Frame<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, counted: bool, observer: &mut O) {
         self.advance(frame.time, observer);
         let at = self.now;
         let ends = Ends::of(ip, decoded.tunnel);
-        let hash = ends.hash(&self.keys);
         let tcp = if let Transport::Tcp(tcp) = &ip.transport { Some(tcp) } else { None };
         let slots = &self.slots;
         let mut index = self.index.find(hash, |at| {
@@ -245,6 +266,9 @@ impl<D: Default> FlowTable<D> {
                 break;
             }
             self.wakes.pop_front();
+            if let Some((_, next, _)) = self.wakes.front() {
+                self.look_at_slot(*next);
+            }
             self.wake(index, generation, due.min(now), observer);
         }
         if now < self.look_at {
@@ -261,6 +285,7 @@ impl<D: Default> FlowTable<D> {
                 if now.since(touched) <= self.idle_ns(list) {
                     break;
                 }
+                self.look_behind(index);
                 self.end(index, reason, observer);
             }
         }
@@ -272,6 +297,7 @@ impl<D: Default> FlowTable<D> {
         self.wakes.clear();
         for list in 0..LISTS {
             while let Some((index, _, reason)) = self.oldest(list) {
+                self.look_behind(index);
                 self.end(index, if reason == EndReason::Idle { EndReason::Flushed } else { reason }, observer);
             }
         }
