@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::sha1::sha1_one_block;
+use sha1::{Digest, Sha1};
 
 /// Community ID of a flow, seed 0. `ports` is `None` where the protocol has none (or a fragment hides them); for ICMP it is
 /// `icmp_ports`. Order of the two ends does not matter, except for one-way ICMP types.
@@ -32,7 +32,7 @@ pub(crate) fn digest(protocol: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16,
         put(&ap.to_be_bytes());
         put(&bp.to_be_bytes());
     }
-    sha1_one_block(&words[..at])
+    Sha1::digest(&words[..at]).into()
 }
 
 pub(crate) fn text(digest: &[u8; 20]) -> String {

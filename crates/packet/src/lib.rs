@@ -14,7 +14,6 @@ mod flow;
 mod fragment;
 mod frame;
 mod index;
-mod sha1;
 #[cfg(test)]
 mod testing;
 mod tunnel;
