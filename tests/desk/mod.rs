@@ -3,3 +3,4 @@
 mod city;
 mod exchange;
 mod kill;
+mod notify;

@@ -69,13 +69,23 @@ pub fn collector_at(data: &Path, link: &str, register: &Path, ports: [u16; 3]) -
 }
 
 /// The same with other rules.
+pub fn collector_with(data: &Path, link: &str, rules: &Path, register: &Path, ports: [u16; 3]) -> Result<Option<Collector>> {
+    start(data, link, rules, register, ports, None)
+}
+
+/// With a configuration file: what the flags do not say is of it.
+pub fn collector_configured(data: &Path, config: &Path, register: &Path) -> Result<Option<Collector>> {
+    start(data, "127.0.0.1", &root().join("config/rules"), register, [0, 0, 0], Some(config))
+}
+
 #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
-pub fn collector_with(
+fn start(
     data: &Path,
     link: &str,
     rules: &Path,
     register: &Path,
     [console, agents, enrol]: [u16; 3],
+    config: Option<&Path>,
 ) -> Result<Option<Collector>> {
     let Some(vedette) = program("vedette") else { return Ok(None) };
     let log = std::fs::File::options().create(true).append(true).open(data.with_extension("collector.log"))?;
@@ -95,6 +105,9 @@ pub fn collector_with(
         .args(["--bootstrap", "this-host"])
         .stdout(Stdio::piped())
         .stderr(log);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
     let mut child = command.spawn().context("cannot start vedette")?;
     let mut reader = BufReader::new(child.stdout.take().context("the child has an output")?);
     let mut line = String::new();

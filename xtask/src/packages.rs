@@ -17,16 +17,21 @@ const PACKAGES: &[(&str, &str)] = &[
     ("promtool", "prometheus"),
     ("chromium", "chromium"),
     ("npm", "npm"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 /// A font, which no program proves: without it Chinese in a screenshot is boxes.
 const FONT: (&str, &str) = ("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc", "fonts-wqy-microhei");
+/// A Python module: a mail server for the cases of notification.
+const MAIL: (&str, &str) = ("/usr/lib/python3/dist-packages/aiosmtpd/smtp.py", "python3-aiosmtpd");
 
 /// Installs what is missing where this user may; says in one line what stays missing otherwise. Never fails: a test
 /// whose tool is missing says SKIPPED.
 pub fn install() -> Result<()> {
     let mut missing: Vec<&str> = PACKAGES.iter().filter(|(program, _)| !shell::has(program)).map(|(_, package)| *package).collect();
-    if !std::path::Path::new(FONT.0).exists() {
-        missing.push(FONT.1);
+    for (file, package) in [FONT, MAIL] {
+        if !std::path::Path::new(file).exists() {
+            missing.push(package);
+        }
     }
     validators();
     if missing.is_empty() {
