@@ -233,7 +233,9 @@ fn an_order_reaches_the_units_people_on_every_channel_and_its_delivery_is_known(
     assert_eq!(headers["x-vedette-signature"], format!("v1={mac}"));
     let udp = peers.wait("the datagram", |v| v["peer"] == "udp")?;
     assert!(udp["line"].as_str().is_some_and(|l| l.starts_with("<129>1 ") && l.contains("level=\"red\"")), "{udp}");
-    peers.wait("the counted line", |v| v["peer"] == "tcp" && v["line"].as_str().is_some_and(|l| l.starts_with("<129>1 ") && l.contains("vedette@32473")))?;
+    peers.wait("the counted line", |v| {
+        v["peer"] == "tcp" && v["line"].as_str().is_some_and(|l| l.starts_with("<129>1 ") && l.contains("vedette@32473"))
+    })?;
     peers.wait("the CEF line", |v| v["peer"] == "tcp" && v["line"].as_str().is_some_and(|l| l.contains("CEF:0|Vedette|Vedette|")))?;
     let ding = peers.wait("the robot's", |v| v["peer"] == "dingtalk")?;
     assert!(ding["path"].as_str().is_some_and(|p| p.contains("&sign=")) && ding["often"] == false);
@@ -244,7 +246,10 @@ fn an_order_reaches_the_units_people_on_every_channel_and_its_delivery_is_known(
 
     // The log has all of them, and the order knows that its unit was reached.
     let log = until(admin, "/api/v1/deliveries?unit=grid&state=sent", |v| v["items"].as_array().is_some_and(|i| i.len() >= 7))?;
-    println!("delivered within: {:?} s", log["items"].as_array().into_iter().flatten().map(|d| (d["channel"].clone(), d["seconds"].clone())).collect::<Vec<_>>());
+    println!(
+        "delivered within: {:?} s",
+        log["items"].as_array().into_iter().flatten().map(|d| (d["channel"].clone(), d["seconds"].clone())).collect::<Vec<_>>()
+    );
     let orders = until(admin, "/api/v1/orders?state=all", |v| v.to_string().contains("\"delivered\""))?;
     assert!(orders.to_string().contains("delivered"));
 
@@ -278,7 +283,8 @@ fn a_kill_between_attempts_loses_nothing_and_the_mail_keeps_its_name() -> Result
         attempts.push(peers.wait("the next attempt", |v| v["peer"] == "mail")?);
     }
     assert!(attempts.iter().all(|a| a["id"] == attempts[0]["id"]), "{attempts:?}");
-    let log = until(&collector.admin, "/api/v1/deliveries?channel=mail&state=sent", |v| v["items"].as_array().is_some_and(|i| i.len() == 1))?;
+    let log =
+        until(&collector.admin, "/api/v1/deliveries?channel=mail&state=sent", |v| v["items"].as_array().is_some_and(|i| i.len() == 1))?;
     let id = log["items"][0]["id"].as_str().unwrap_or("").to_owned();
     let tries = collector.admin.json(&format!("/api/v1/deliveries/{id}"))?;
     assert!(tries["tries"].as_array().is_some_and(|t| t.len() == attempts.len()), "{tries}");

@@ -46,14 +46,23 @@ pub struct Collector {
 impl Collector {
     /// Agents reach it at `link`; ports are any that are free.
     pub fn start(programs: &Path, folder: &Path, link: &str) -> Result<Self> {
+        Self::configured(programs, folder, link, None, Path::new("config/register.toml"))
+    }
+
+    /// With a configuration file and a register of one's own.
+    pub fn configured(programs: &Path, folder: &Path, link: &str, config: Option<&Path>, register: &Path) -> Result<Self> {
         let log = std::fs::File::create(folder.join("collector.log"))?;
         let mut serve = shell::command(&programs.join("vedette").display().to_string());
         serve
-            .args(["serve", "--rules", "config/rules", "--mappings", "config/mappings", "--register", "config/register.toml"])
+            .args(["serve", "--rules", "config/rules", "--mappings", "config/mappings", "--register"])
+            .arg(register)
             .arg("--data")
             .arg(folder.join("collector"))
             .args(["--listen", "127.0.0.1:0", "--bootstrap", "this-host", "--advertise", link])
             .args(["--link-listen", &format!("{link}:0"), "--enrol-listen", &format!("{link}:0")]);
+        if let Some(config) = config {
+            serve.arg("--config").arg(config);
+        }
         let mut process = Running(serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().context("cannot start vedette")?);
         let mut line = String::new();
         let mut reader = BufReader::new(process.0.stdout.take().context("the child has an output")?);
@@ -70,6 +79,24 @@ impl Collector {
         let mut body = String::new();
         get(&self.console, &self.token, path)?.read_to_string(&mut body)?;
         Ok(serde_json::from_str(&body)?)
+    }
+
+    /// A write; its answer must be a 2xx.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let mut stream = TcpStream::connect(&self.console).with_context(|| format!("cannot reach {}", self.console))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        let (body, token) = (body.to_string(), &self.token);
+        write!(
+            stream,
+            "POST {path} HTTP/1.0\r\nhost: {}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.console,
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+        ensure!(head.split(' ').nth(1).is_some_and(|s| s.starts_with('2')), "POST {path}: {head}\n{body}");
+        Ok(serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
     /// Waits until the agent's heartbeat was heard.

@@ -12,6 +12,7 @@ mod lab;
 mod latency;
 mod network;
 mod network_live;
+mod notice;
 mod process;
 mod report;
 mod soak;
@@ -48,6 +49,11 @@ const BENCHES: &[Bench] = &[
         name: "network",
         about: "the network sensor beside ndpiReader, Suricata, softflowd and pnet; with --soak ten minutes live at full speed",
         run: network::run,
+    },
+    Bench {
+        name: "notice",
+        about: "detection and acts to notices on real peers, and a storm of 10,000 messages in a minute",
+        run: notice::run,
     },
     Bench { name: "arming", about: "a new indicator at 1,000 connected agents: the real collector, real mTLS streams", run: arming::run },
     Bench { name: "road", about: "an event's encoding: nanoseconds and bytes", run: examples::road },

@@ -43,6 +43,12 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Seconds since 1970, as the clocks of other programs here have it.
+#[expect(clippy::disallowed_methods, reason = "a bench compares clocks of several programs")]
+pub fn wall() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a bench watches programs while time passes")]
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
