@@ -27,7 +27,7 @@ impl Peers {
     fn start(dir: &Path) -> Result<Option<Self>> {
         let python = Command::new("/usr/bin/python3").args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
         if !python.is_ok_and(|s| s.success()) {
-            println!("SKIPPED: no python3-aiosmtpd here; `cargo xtask test` installs it");
+            tests::skip("no python3-aiosmtpd here; `cargo xtask test` installs it");
             return Ok(None);
         }
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
@@ -82,7 +82,7 @@ impl Peers {
 #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
 fn alertmanager(dir: &Path) -> Result<Option<(Running, u16)>> {
     let Some(program) = ["/usr/bin/prometheus-alertmanager", "/usr/bin/alertmanager"].into_iter().find(|p| Path::new(p).exists()) else {
-        println!("SKIPPED: no prometheus-alertmanager here; `cargo xtask test` installs it");
+        tests::skip("no prometheus-alertmanager here; `cargo xtask test` installs it");
         return Ok(None);
     };
     let config = dir.join("alertmanager.yml");

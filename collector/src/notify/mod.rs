@@ -97,7 +97,7 @@ pub struct NotifyMetrics {
 impl NotifyMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         let by = &["channel", "level"];
-        Self {
+        let made = Self {
             sent: metrics.counters("notify", "sent_deliveries", "Messages confirmed by the channel's peer.", by),
             failed: metrics.counters("notify", "failed_attempts", "Attempts that failed and are tried again.", &["channel"]),
             dead: metrics.counters("notify", "dead_deliveries", "Messages given up.", by),
@@ -110,7 +110,13 @@ impl NotifyMetrics {
                 &[0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0, 3_600.0],
                 by,
             ),
+        };
+        // There from the start, so that the first is a rise and not a new series. Without a channel: nobody could be reached.
+        for rank in 0..=RED {
+            drop(made.dead.with(&["", level_word(rank)]));
+            made.waiting.with(&["", level_word(rank)]).set_int(0);
         }
+        made
     }
 }
 
@@ -438,10 +444,15 @@ impl Thread {
             }
         };
         let (setup, notes) = (setup.clone(), self.notes.clone());
-        self.runtime.spawn(async move {
+        let (name, key) = (parcel.channel.clone(), parcel.key.clone());
+        let carried = self.runtime.spawn(async move {
             let got = carry(&setup, &channel, &parcel, &written, now).await;
-            let verdict = channel.channel.classify(&got.answer());
-            let _ = notes.send(Note::Answer { channel: parcel.channel, key: parcel.key, verdict });
+            channel.channel.classify(&got.answer())
+        });
+        // An answer always comes, or the lane would wait for ever.
+        self.runtime.spawn(async move {
+            let verdict = carried.await.unwrap_or_else(|e| Verdict::retry(format!("the sending task ended: {e}")));
+            let _ = notes.send(Note::Answer { channel: name, key, verdict });
         });
         true
     }

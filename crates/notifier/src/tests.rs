@@ -313,7 +313,8 @@ fn http_answers_mean_what_their_status_says() {
     assert!(matches!(says(503, Some("30")), Verdict::Retry { after_s: Some(30), .. }));
     assert!(matches!(says(429, Some("999999")), Verdict::Retry { after_s: Some(crate::RETRY_AFTER_S_MAX), .. }));
     assert!(matches!(says(500, Some("Mon, 1 Jan")), Verdict::Retry { after_s: None, .. }));
-    assert!(matches!(says(401, None), Verdict::Reject { .. }));
+    assert!(matches!(says(401, None), Verdict::Retry { .. }));
+    assert!(matches!(says(403, None), Verdict::Reject { .. }));
     assert!(matches!(says(302, None), Verdict::Reject { .. }));
     assert!(matches!(hook.channel.classify(&Answer::Broken("refused")), Verdict::Retry { .. }));
 }

@@ -19,7 +19,8 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_open ON delivery(rank DESC, number) WHERE ended IS NULL;
 CREATE INDEX delivery_parcel ON delivery(parcel) WHERE parcel IS NOT NULL;
-CREATE INDEX delivery_about ON delivery(kind, about);
+CREATE INDEX delivery_about ON delivery(about);
+CREATE INDEX delivery_state ON delivery(channel, state);
 CREATE TABLE delivery_attempt (
   number INTEGER PRIMARY KEY AUTOINCREMENT, parcel TEXT NOT NULL, channel TEXT NOT NULL, began INTEGER NOT NULL, ended INTEGER, outcome TEXT NOT NULL
 );

@@ -195,6 +195,8 @@ impl Channel for Mail {
     fn classify(&self, answer: &Answer) -> Verdict {
         match answer {
             Answer::Smtp { code: 250..=259, .. } => Verdict::Done,
+            // RFC 4954 6: about our login, not about the mail; a person may put it right meanwhile.
+            Answer::Smtp { code: code @ (530 | 534 | 535 | 538), text } => Verdict::retry(format!("{code} {text}")),
             // RFC 5321 4.2.1: 4yz is for now, 5yz is for good. 421 and 454 are about the server, not about the mail.
             Answer::Smtp { code: code @ 500..=599, text } => Verdict::reject(format!("{code} {text}")),
             Answer::Smtp { code, text } => Verdict::retry(format!("{code} {text}")),

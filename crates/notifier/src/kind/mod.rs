@@ -90,15 +90,16 @@ fn hide(url: &str) -> String {
     url.get(..end).unwrap_or_default().to_owned()
 }
 
-/// What every HTTP status means where the body says nothing: 2xx done; 408, 425, 429 and 5xx later; the rest never.
+/// What every HTTP status means where the body says nothing: 2xx done; 408, 425, 429 and 5xx later; 401 and 407 later too (a person may put
+/// the token right meanwhile); the rest never.
 fn by_status(answer: &Answer) -> Verdict {
     match answer {
         Answer::Http { status: 200..=299, .. } | Answer::Written => Verdict::Done,
         Answer::Http { status, retry_after, body } => {
             let reason = format!("HTTP {status} {}", String::from_utf8_lossy(body.get(..200.min(body.len())).unwrap_or_default()));
             match (status, retry_after.and_then(|t| t.trim().parse().ok())) {
-                (408 | 425 | 429 | 500..=599, Some(after_s)) => Verdict::retry_after(after_s, reason),
-                (408 | 425 | 429 | 500..=599, None) => Verdict::retry(reason),
+                (401 | 407 | 408 | 425 | 429 | 500..=599, Some(after_s)) => Verdict::retry_after(after_s, reason),
+                (401 | 407 | 408 | 425 | 429 | 500..=599, None) => Verdict::retry(reason),
                 _ => Verdict::reject(reason),
             }
         }
