@@ -5,7 +5,7 @@ use indicator::{Format, ReadOptions, SetBuilder, pack, read, unpack};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    for format in [Format::Auto, Format::Stix, Format::Misp, Format::Csv, Format::List] {
+    for format in [Format::Auto, Format::Stix, Format::Misp, Format::Csv, Format::List, Format::Events] {
         let mut builder = SetBuilder::new();
         let reading = read(bytes, &ReadOptions { format, ..ReadOptions::default() }, &mut |e| builder.add(e));
         let set = builder.build();

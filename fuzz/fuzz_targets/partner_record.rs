@@ -1,4 +1,4 @@
-//! Any bytes as records of Suricata, Wazuh and AMiner: one event with its text, typed by these formats only with what their table promises,
+//! Any bytes as records of Suricata, Wazuh, AMiner and IDEA0: one event with its text, typed by these formats only with what their table promises,
 //! and a record that is cut anywhere is a plain line.
 #![no_main]
 use event::{Field, Name, Timestamp, Value, field};
@@ -6,7 +6,7 @@ use proto::log::{FIELDS, Line, is_partner_record, read};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let received = Timestamp::from_secs(1_795_431_600);
-    for format in ["eve", "wazuh", "aminer"] {
+    for format in ["eve", "wazuh", "aminer", "idea"] {
         let take = |bytes: &[u8]| read(&Line { bytes, received, utc_offset_secs: 28_800, format: Some(format) }).1;
         let event = take(bytes);
         assert_eq!(event.body.get(field::RAW_DATA), Some(&Value::lossy(bytes)));

@@ -35,7 +35,7 @@ pub enum IndicatorsCommand {
 pub struct AddArgs {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// auto, stix, misp, csv, list
+    /// auto, stix, misp, csv, list, events (IntelMQ, n6)
     #[arg(long, default_value = "auto")]
     format: String,
     /// Name of the source; none: the file's name

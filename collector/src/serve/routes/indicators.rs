@@ -103,7 +103,10 @@ impl Said {
     fn upload(self, by: &str, now: Timestamp) -> Result<Upload, Refused> {
         check_name(&self.source)?;
         if !self.format.is_empty() && Format::from_name(&self.format).is_none() {
-            return Err(Refused("format is auto, stix, misp, csv or list".into(), "format 应为 auto、stix、misp、csv 或 list".into()));
+            return Err(Refused(
+                "format is auto, stix, misp, csv, list or events".into(),
+                "format 应为 auto、stix、misp、csv、list 或 events".into(),
+            ));
         }
         let tlp = match self.tlp.as_str() {
             "" => None,
