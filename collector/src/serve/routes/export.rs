@@ -106,7 +106,7 @@ fn incident_of(shared: &Shared, caller: &Caller, id: &str) -> Result<Response, F
         |key: &str| -> Vec<String> { body[key].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect() };
     let alerts = words("alerts");
     let techniques = words("techniques");
-    let summary = body["summary"]["en"].as_str().or_else(|| body["summary"].as_str()).unwrap_or_default();
+    let summary = body["closed"]["summary"].as_str().unwrap_or_default();
     let finding = ocsf::incident(&ocsf::Incident {
         id,
         title: if found.title.en.is_empty() { &found.title.zh } else { &found.title.en },
