@@ -26,6 +26,7 @@ use crate::indicators::{self, Armoury, Indicators, SearchState};
 use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Ticket, Watermark, Watermarks};
 use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
 use crate::notify::{Notifier, NotifyMetrics, Setup};
+use crate::office::chores::Chores;
 use crate::office::{self, Office};
 use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline};
@@ -130,6 +131,8 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
     })?;
     let housekeeping = Housekeeping::start(events.clone())?;
     let desk_clock = DeskClock::start(office.clone())?;
+    let desk_chores =
+        DeskChores::start(Chores { office: office.clone(), desk: desk.clone(), events: events.clone(), board: board.clone() })?;
     let link_config = LinkConfig { listen: config.link.listen, enrol_listen: config.link.enrol_listen, ..LinkConfig::default() };
     let log = Arc::new(Log { wal: wal.clone() });
     let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
@@ -234,9 +237,8 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
     let _ = tokio::join!(door, ingest, pages);
     stop.store(true, Ordering::Release);
     notifier.stop();
-    let _ =
-        tokio::task::spawn_blocking(move || (engine_thread.join(), housekeeping.end(), desk_clock.end(), hunter.join(), carrier.join()))
-            .await;
+    let ends = move || (engine_thread.join(), housekeeping.end(), desk_clock.end(), desk_chores.end(), hunter.join(), carrier.join());
+    let _ = tokio::task::spawn_blocking(ends)            .await;
     wal.close();
     failure.map_or(Ok(()), Err)
 }
@@ -268,6 +270,31 @@ impl DeskClock {
         let thread = std::thread::Builder::new().name("desk-clock".into()).spawn(move || {
             while ended.recv_timeout(Self::EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 office.tick(clock::now());
+            }
+        })?;
+        Ok(Self { end, thread })
+    }
+
+    fn end(self) {
+        drop(self.end);
+        let _ = self.thread.join();
+    }
+}
+
+/// What the desk does by itself besides: bulletins and checks of orders, on a thread of its own, since counting takes its time.
+struct DeskChores {
+    end: Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl DeskChores {
+    const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+    fn start(chores: Chores) -> Result<Self> {
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::Builder::new().name("desk-chores".into()).spawn(move || {
+            while ended.recv_timeout(Self::EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                chores.run(clock::now());
             }
         })?;
         Ok(Self { end, thread })

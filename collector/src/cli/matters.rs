@@ -147,7 +147,7 @@ fn options(command: clap::Command, field: &'static FieldRow) -> clap::Command {
         Input::Choice(words) => command.arg(option(field.name.to_owned(), about).value_parser(words.to_vec())),
         Input::Number => command.arg(option(field.name.to_owned(), about).value_name("N").allow_hyphen_values(true)),
         Input::Time => command.arg(option(field.name.to_owned(), format!("{about}, RFC 3339"))),
-        Input::Json => command.arg(option(field.name.to_owned(), format!("{about}; JSON, or @FILE"))),
+        Input::Json => command.arg(option(field.name.to_owned(), format!("{about}; JSON, or @FILE (.json, .toml)"))),
         Input::Line | Input::Text => command.arg(option(field.name.to_owned(), about)),
     }
 }
@@ -157,6 +157,9 @@ fn body(act: &'static ActRow, args: &ArgMatches) -> Result<Map<String, Value>, c
     let wrong = |why: String| clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n"));
     let object = |path: &str| -> Result<Value, clap::Error> {
         let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("{path}: {e}")))?;
+        if path.ends_with(".toml") {
+            return toml::from_str(&text).map_err(|e| wrong(format!("{path}: {e}")));
+        }
         serde_json::from_str(&text).map_err(|e| wrong(format!("{path}: {e}")))
     };
     let mut body = match args.get_one::<String>("file") {

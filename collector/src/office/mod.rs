@@ -3,6 +3,7 @@
 //!
 //! Pure rules are in `matter`; here are the lock (the store's one writer), the snapshot of register and tables, and the key.
 
+pub mod chores;
 mod key;
 #[cfg(test)]
 mod tests;

@@ -106,7 +106,7 @@ pub async fn desk(State(shared): State<App>, caller: Caller, page: Page) -> Resu
         .work(move |s| {
             let mut kinds = Vec::new();
             for kind in KINDS.iter().filter(|k| caller.may(k.read)) {
-                let counts = s.desk.matter_counts(&caller.scope, kind.word, false)?;
+                let counts = s.desk.matter_counts(&caller.scope, kind.word, kind.word == "drill")?;
                 kinds.push(KindLine {
                     plural: kind.plural,
                     name: kind_name(&page, kind),

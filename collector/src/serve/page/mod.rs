@@ -6,6 +6,9 @@
 mod agents;
 mod alerts;
 mod deliveries;
+
+mod bulletin;
+mod clock;
 mod login;
 pub mod matters;
 mod register;
@@ -98,6 +101,25 @@ static PAGES: &[PageRow] = &[
         permission: Permission::NotifyTest,
         name: "pageChannelTest",
         handler: || post(deliveries::test),
+
+        path: "/bulletins/{id}/print",
+        permission: Permission::MattersRead,
+        name: "pageBulletinPrint",
+        handler: || get(bulletin::print),
+    },
+    PageRow {
+        method: "GET",
+        path: "/bulletins/{id}/csv",
+        permission: Permission::MattersRead,
+        name: "pageBulletinCsv",
+        handler: || get(bulletin::csv),
+    },
+    PageRow {
+        method: "GET",
+        path: "/clocks/{id}/print",
+        permission: Permission::MattersRead,
+        name: "pageClockPrint",
+        handler: || get(clock::print),
     },
     PageRow { method: "GET", path: "/login", permission: Permission::Public, name: "pageLogin", handler: || get(login::show) },
     PageRow { method: "POST", path: "/login", permission: Permission::Public, name: "pageLoginPost", handler: || post(login::enter) },

@@ -92,7 +92,8 @@ pub fn page_of(shared: &Shared, caller: &Caller, kind: &'static Kind, params: &L
         open: states.iter().any(|s| s == "open"),
         states: states.into_iter().filter(|s| s != "open" && s != "all").collect(),
         level_min: given(&params.level).map(|word| level(&word)).transpose()?,
-        exercise: params.exercise.unwrap_or(false),
+        // A drill is never real: its list is of drills, asked for or not.
+        exercise: params.exercise.unwrap_or(false) || kind.word == "drill",
         unit: given(&params.unit),
         link: given(&params.link),
         text: given(&params.q),

@@ -29,6 +29,8 @@ pub const KEYS_MAX: usize = 64;
 pub struct Facts {
     pub alerts: Vec<AlertFact>,
     pub campaigns: Vec<CampaignFact>,
+    /// Event time of the first evidence of each campaign, by id.
+    pub began: BTreeMap<String, Timestamp>,
     pub incidents: Vec<IncidentFact>,
     pub warnings: Vec<WarningFact>,
     pub receipts: Vec<ReceiptFact>,

@@ -12,7 +12,7 @@ impl Facts {
     /// Takes one matter in; false where the body is none of its kind. Campaigns before warnings: a warning's first evidence is its campaign's.
     pub fn add(&mut self, kind: &str, id: &str, body: &Value) -> bool {
         match kind {
-            "campaign" => self.add_campaign(body).is_some(),
+            "campaign" => self.add_campaign(id, body).is_some(),
             "incident" => self.add_incident(body).is_some(),
             "warning" => self.add_warning(id, body).is_some(),
             "receipt" => self.add_receipt(body).is_some(),
@@ -56,10 +56,12 @@ impl Facts {
         }
     }
 
-    fn add_campaign(&mut self, body: &Value) -> Option<()> {
+    fn add_campaign(&mut self, id: &str, body: &Value) -> Option<()> {
         let units = body.get("units")?.as_object()?;
+        let first = time(body.get("first"))?;
+        self.began.insert(id.to_owned(), first);
         self.campaigns.push(CampaignFact {
-            first: time(body.get("first"))?,
+            first,
             exercise: yes(body, "exercise"),
             sectors: units.values().filter_map(|u| u.get("sector")?.as_str()).map(str::to_owned).collect(),
             units: units.len(),
@@ -90,22 +92,25 @@ impl Facts {
         self.warnings.push(WarningFact {
             id: id.to_owned(),
             exercise: yes(body, "exercise"),
-            first_evidence: time(body.get("first_evidence")),
+            first_evidence: body.get("campaign").and_then(Value::as_str).and_then(|c| self.began.get(c)).copied(),
             steps: steps?,
         });
         Some(())
     }
 
     fn add_receipt(&mut self, body: &Value) -> Option<()> {
-        let first = |list: &str| body.get(list)?.as_array()?.iter().filter_map(|e| time(e.get("at"))).min();
+        // Of this round: a rise of the level begins anew.
+        let sent = time(body.get("sent"))?;
+        let first = |list: &str| body.get(list)?.as_array()?.iter().filter_map(|e| time(e.get("at"))).filter(|at| *at >= sent).min();
+        let limit = |key: &str| Some(sent.plus_secs(body.get("copies")?.as_array()?.last()?.get(key)?.as_i64()?));
         self.receipts.push(ReceiptFact {
             exercise: yes(body, "exercise"),
             unit: body.get("unit")?.as_str()?.to_owned(),
-            sent: time(body.get("sent"))?,
+            sent,
             delivered: first("deliveries"),
-            sign_by: time(body.get("receipt_due")).or_else(|| time(body.get("receipt_overdue"))),
+            sign_by: limit("receipt_s"),
             signed: first("signed"),
-            feedback_by: time(body.get("feedback_due")).or_else(|| time(body.get("feedback_overdue"))),
+            feedback_by: limit("feedback_s"),
             fed_back: first("feedback"),
         });
         Some(())
