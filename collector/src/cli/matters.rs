@@ -20,10 +20,26 @@ pub struct MattersCommand {
 
 #[derive(Debug, Clone)]
 enum Verb {
-    List { query: Vec<(&'static str, String)>, limit: usize },
-    Show { id: String },
-    History { id: String },
-    Act { act: &'static str, id: Option<String>, body: Map<String, Value>, revision: Option<u64>, key: Option<String>, dry_run: bool },
+    List {
+        query: Vec<(&'static str, String)>,
+        limit: usize,
+    },
+    Show {
+        id: String,
+    },
+    History {
+        id: String,
+    },
+    /// Of warnings: whether every chain of revisions holds.
+    Verify,
+    Act {
+        act: &'static str,
+        id: Option<String>,
+        body: Map<String, Value>,
+        revision: Option<u64>,
+        key: Option<String>,
+        dry_run: bool,
+    },
 }
 
 impl clap::FromArgMatches for MattersCommand {
@@ -40,6 +56,7 @@ impl clap::FromArgMatches for MattersCommand {
             },
             "show" => Verb::Show { id: text("id").unwrap_or_default() },
             "history" => Verb::History { id: text("id").unwrap_or_default() },
+            "verify" => Verb::Verify,
             other => {
                 let act = kind.act_row(other).ok_or_else(missing)?;
                 Verb::Act {
@@ -102,6 +119,10 @@ fn of_kind(kind: &'static Kind) -> clap::Command {
         .subcommand(list)
         .subcommand(clap::Command::new("show").about(format!("Show one {}", kind.word)).arg(id()))
         .subcommand(clap::Command::new("history").about(format!("What was done with a {}, oldest first", kind.word)).arg(id()));
+    if kind.word == "warning" {
+        let about = "Recompute every chain of revisions and what each unit was told; exit 1 and the broken ones if any";
+        command = command.subcommand(clap::Command::new("verify").about(about));
+    }
     for act in kind.acts.iter().filter(|a| a.right.is_some()) {
         let mut sub = clap::Command::new(act.word).about(format!("{} ({})", act.about, act.about_zh));
         if act.opens {
@@ -227,6 +248,11 @@ pub async fn run(client: &Client, printer: &Printer, command: &MattersCommand) -
         Verb::History { id } => {
             let page = client.get(&format!("{base}/{}/history", word(id)?), &[]).await?;
             printer.list(page["items"].as_array().map_or(&[], Vec::as_slice), HISTORY);
+        }
+        Verb::Verify => {
+            let proof = client.get(&format!("{base}/verify"), &[]).await?;
+            printer.one(&proof, proved);
+            return Ok(if proof["intact"] == true { exit::DONE } else { exit::FOUND });
         }
         Verb::Act { act, id, body, revision, key, dry_run } => {
             let path = match id {
@@ -358,6 +384,33 @@ fn lines(value: &Value, depth: usize, language: Language, out: &mut String) {
             other => out.push_str(&format!("{pad}{name}: {}\n", clean(&spoken(&crate::serve::reply::flat(other), language)))),
         }
     }
+}
+
+/// What was checked, and each chain that does not hold with its first broken revision.
+fn proved(value: &Value, language: Language) -> String {
+    let n = |key: &str| value[key].as_u64().unwrap_or(0);
+    let (warnings, revisions, receipts, copies) = (n("warnings"), n("revisions"), n("receipts"), n("copies"));
+    let mut text = match language {
+        Language::Zh => format!("{warnings} 份预警 {revisions} 个版本，{receipts} 份签收单 {copies} 个副本\n"),
+        _ => format!("{warnings} warnings with {revisions} revisions, {receipts} receipts with {copies} copies\n"),
+    };
+    for broken in value["broken"].as_array().map_or(&[][..], Vec::as_slice) {
+        let (kind, id, number) = (field(broken, "kind"), field(broken, "id"), field(broken, "number"));
+        let why = both(&broken["why"], language);
+        let line = match language {
+            Language::Zh => format!("损坏：{kind} {id} 第 {number} 版：{why}"),
+            _ => format!("BROKEN {kind} {id} revision {number}: {why}"),
+        };
+        text.push_str(&clean(&line));
+        text.push('\n');
+    }
+    text.push_str(match (value["intact"] == true, language) {
+        (true, Language::Zh) => "完好\n",
+        (true, _) => "intact\n",
+        (false, Language::Zh) => "已被改动\n",
+        (false, _) => "tampered with\n",
+    });
+    text
 }
 
 fn outcome(value: &Value, language: Language) -> String {

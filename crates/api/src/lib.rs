@@ -14,6 +14,7 @@ mod matter;
 mod openapi;
 mod people;
 mod problem;
+mod proof;
 mod register;
 mod route;
 mod rule;
@@ -38,6 +39,7 @@ pub use matter::{
 pub use openapi::{document, document_json};
 pub use people::{Login, Me, NewPassword, NewPerson, NewToken, Person, PersonPage, Session, Token, TokenMade, TokenPage};
 pub use problem::{CODES, Code, Problem, ProblemCode};
+pub use proof::{BrokenRevision, WarningProof};
 pub use register::{
     Asset, AssetPage, AssetPut, Contact, ContactsPut, Dependency, DependencyPage, DifferenceDecision, DifferencePage, EnrolToken,
     NewEnrolToken, ObjectPage, ObjectPut, Origin, ProtectedObject, RegisterChange, RegisterDifference, RegisterDrift, RegisterIgnored,

@@ -280,6 +280,8 @@ fn components() -> utoipa::openapi::Components {
         crate::ChannelTest,
         crate::ChannelTested,
         crate::AuditProof,
+        crate::WarningProof,
+        crate::BrokenRevision,
         crate::Login,
         crate::Session,
         crate::Me,

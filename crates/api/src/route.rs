@@ -160,6 +160,7 @@ routes! {
         [FORM, int("revision", "number of the revision; the newest if not said")] None => Reply::Text;
     IncidentExport "exportIncident" Get "/api/v1/incidents/{id}/export" MattersRead "exchange" "An incident as an OCSF incident finding" [FORM] None => Reply::Text;
     AuditList "listAudit" Get "/api/v1/audit" AuditRead "audit" "The audit trail, newest first" [LIMIT, CURSOR] None => Reply::List("AuditPage");
+    WarningsVerify "verifyWarnings" Get "/api/v1/warnings/verify" MattersRead "warnings" "Recomputes the chain of every warning's revisions and of what each unit was told; a unit's people: of its own receipts" [] None => Reply::Json("WarningProof");
     AuditVerify "verifyAudit" Get "/api/v1/audit/verify" AuditRead "audit" "Recomputes the hash chain" [] None => Reply::Json("AuditProof");
     LoginPost "login" Post "/api/v1/login" Public "people" "Opens a session; sets the cookie" [] Some("Login") => Reply::Json("Session");
     LogoutPost "logout" Post "/api/v1/logout" Own "people" "Ends the session" [] None => Reply::Empty;

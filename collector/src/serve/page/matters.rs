@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use matter::{ActRow, FieldRow, Input, KINDS, Kind, Permission};
 use serde_json::{Value, json};
 
-use super::{PAGES, Page, SafeForm};
+use super::{PAGES, Page, SafeForm, portal, warnings};
 use crate::serve::Shared;
 use crate::serve::gate::Caller;
 use crate::serve::i18n;
@@ -23,6 +23,13 @@ use crate::serve::routes::{App, Params};
 
 /// Values of a body shown; one of a thousand hosts is read through the API.
 const LINES_MAX: usize = 400;
+
+/// A list and one matter as a kind of its own look shows them: after the head, what a form was refused for.
+type ShowList = fn(&Shared, &Caller, &Page, &BTreeMap<String, String>, StatusCode, String) -> Result<Response, Fail>;
+type ShowOne = fn(&Shared, &Caller, &Page, &str, StatusCode, String) -> Result<Response, Fail>;
+
+/// Kinds with a look of their own; addresses, rights and forms stay those of every kind.
+static OWN: &[(&str, Option<ShowList>, ShowOne)] = &[("warning", Some(warnings::list), warnings::one), ("receipt", None, portal::one)];
 
 /// What a page of a kind is, by its address.
 enum What {
@@ -150,6 +157,9 @@ fn show_list(
     status: StatusCode,
     problem: String,
 ) -> Result<Response, Fail> {
+    if let Some(own) = OWN.iter().find(|(word, ..)| *word == kind.word).and_then(|(_, list, _)| *list) {
+        return own(shared, caller, page, asked, status, problem);
+    }
     let text = |name: &str| asked.get(name).cloned().filter(|t| !t.is_empty());
     let params = ListParams {
         state: Some(text("state").unwrap_or_else(|| "open".to_owned())),
@@ -168,7 +178,7 @@ fn show_list(
     Ok(page.answer_ref(status, &view))
 }
 
-fn may(caller: &Caller, act: &ActRow) -> bool {
+pub fn may(caller: &Caller, act: &ActRow) -> bool {
     act.right.is_some_and(|right| caller.may(right))
 }
 
@@ -186,10 +196,21 @@ struct OneView<'a> {
 }
 
 /// An act of the history in words.
-struct Told {
-    entry: MatterEntry,
-    act: String,
-    body: String,
+pub struct Told {
+    pub entry: MatterEntry,
+    pub act: String,
+    pub body: String,
+}
+
+/// The history of a matter, newest first.
+pub fn told(shared: &Shared, caller: &Caller, page: &Page, kind: &'static Kind, id: &str) -> Result<Vec<Told>, Fail> {
+    let told = entries(shared, caller, kind, id)?.into_iter().rev().map(|entry| {
+        let row = kind.act_row(&entry.act);
+        let act = row.map_or_else(|| page.word("act.", &entry.act), |row| about(page, row));
+        let body = if entry.body.as_object().is_some_and(|o| !o.is_empty()) { entry.body.to_string() } else { String::new() };
+        Told { entry, act, body: body.chars().take(2_000).collect() }
+    });
+    Ok(told.collect())
 }
 
 async fn one(State(shared): State<App>, caller: Caller, page: Page, Path(id): Path<String>, kind: &'static Kind) -> Result<Response, Fail> {
@@ -205,21 +226,15 @@ fn show_one(
     status: StatusCode,
     problem: String,
 ) -> Result<Response, Fail> {
+    if let Some((.., own)) = OWN.iter().find(|(word, ..)| *word == kind.word) {
+        return own(shared, caller, page, id, status, problem);
+    }
     let matter = find_matter(shared, caller, kind, id)?;
     let mut lines = Vec::new();
     if let Some(body) = &matter.body {
         describe(page, "", body, 0, &mut lines);
     }
-    let history = entries(shared, caller, kind, id)?
-        .into_iter()
-        .rev()
-        .map(|entry| {
-            let row = kind.act_row(&entry.act);
-            let act = row.map_or_else(|| page.word("act.", &entry.act), |row| about(page, row));
-            let body = if entry.body.as_object().is_some_and(|o| !o.is_empty()) { entry.body.to_string() } else { String::new() };
-            Told { entry, act, body: body.chars().take(2_000).collect() }
-        })
-        .collect();
+    let history = told(shared, caller, page, kind, id)?;
     let forms = kind.acts.iter().filter(|a| !a.opens && may(caller, a));
     let forms = forms.map(|a| Form::new(page, a, format!("/{}/{id}/{}", kind.plural, a.word))).collect();
     let view = OneView { page, plural: kind.plural, name: kind_name(page, kind), matter, lines, history, forms, problem };
@@ -236,6 +251,10 @@ pub struct Form {
     pub action: String,
     pub about: String,
     pub fields: Vec<Shown>,
+    /// Shown unfolded.
+    pub open: bool,
+    /// The revision the reader saw: somebody else's change in between is not overwritten.
+    pub revision: Option<u64>,
 }
 
 pub struct Shown {
@@ -244,9 +263,19 @@ pub struct Shown {
     pub required: bool,
     pub input: &'static str,
     pub choices: &'static [&'static str],
+    /// What stands there already; the second part of a text in two languages.
+    pub value: String,
+    pub value_en: String,
 }
 
 impl Form {
+    /// What stands in a field already: its text, or both texts.
+    pub fn fill(&mut self, name: &str, value: impl Into<String>, english: impl Into<String>) {
+        if let Some(field) = self.fields.iter_mut().find(|f| f.name == name) {
+            (field.value, field.value_en) = (value.into(), english.into());
+        }
+    }
+
     pub fn new(page: &Page, act: &'static ActRow, action: String) -> Self {
         let fields = act.fields.iter().map(|f| Shown {
             name: f.name,
@@ -265,8 +294,10 @@ impl Form {
                 Input::Json => "json",
             },
             choices: if let Input::Choice(words) = f.input { words } else { &[] },
+            value: String::new(),
+            value_en: String::new(),
         });
-        Self { action, about: about(page, act), fields: fields.collect() }
+        Self { action, about: about(page, act), fields: fields.collect(), open: false, revision: None }
     }
 }
 

@@ -11,8 +11,10 @@ mod bulletin;
 mod clock;
 mod login;
 pub mod matters;
+mod portal;
 mod register;
 mod view;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -121,6 +123,7 @@ static PAGES: &[PageRow] = &[
         name: "pageClockPrint",
         handler: || get(clock::print),
     },
+    PageRow { method: "GET", path: "/portal", permission: Permission::MattersRead, name: "pagePortal", handler: || get(portal::all) },
     PageRow { method: "GET", path: "/login", permission: Permission::Public, name: "pageLogin", handler: || get(login::show) },
     PageRow { method: "POST", path: "/login", permission: Permission::Public, name: "pageLoginPost", handler: || post(login::enter) },
     PageRow { method: "POST", path: "/logout", permission: Permission::Own, name: "pageLogout", handler: || post(login::leave) },
@@ -282,6 +285,7 @@ impl Page {
             "events" => Permission::EventsRead,
             "matters" => Permission::MattersRead,
             "deliveries" => Permission::DeliveriesRead,
+            "sign" => Permission::ReceiptsSign,
             _ => return false,
         };
         self.caller.as_ref().is_some_and(|c| c.may(permission))

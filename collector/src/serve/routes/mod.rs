@@ -19,6 +19,7 @@ pub mod people;
 pub mod register;
 mod rules;
 mod trial;
+mod warnings;
 pub mod why;
 
 use std::sync::Arc;
@@ -108,6 +109,7 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::ReceiptExport => get(export::receipt),
         Op::IncidentExport => get(export::incident),
         Op::AuditList => get(audit::list),
+        Op::WarningsVerify => get(warnings::verify),
         Op::AuditVerify => get(audit::verify),
         Op::LoginPost => post(people::login),
         Op::LogoutPost => post(people::logout),

@@ -150,6 +150,23 @@ impl Receipt {
     pub fn signature(&self) -> Option<&Signed> {
         self.signed.last().filter(|s| s.number >= self.round)
     }
+    /// When it should have been signed for in this round, by the limit its revision states.
+    pub fn sign_limit(&self) -> Option<Timestamp> {
+        let first = self.copies.iter().find(|c| c.number >= self.round)?;
+        (self.state != State::Ended).then(|| self.sent.plus_secs(i64::from(first.receipt_s)))
+    }
+    /// Words of a person's acts that make sense as it stands, the next step first.
+    pub fn sensible(&self) -> Vec<&'static str> {
+        let mut words = Vec::new();
+        if self.signature().is_none() {
+            words.push("sign");
+        }
+        words.push("feed_back");
+        if self.acted.is_none() && self.state != State::Ended {
+            words.push("act_on");
+        }
+        words
+    }
     /// Feedback of this round, newest.
     pub fn answer(&self) -> Option<&Feedback> {
         self.feedback.last().filter(|f| f.number >= self.round)

@@ -37,10 +37,11 @@ pub enum Act {
     },
     Propose {
         reason: String,
-        #[serde(default = "yes")]
-        advisory: bool,
+        #[serde(default)]
+        no_advisory: bool,
     },
     Answer {
+        #[serde(default)]
         accepted: bool,
         #[serde(default)]
         level: Option<Verdict>,
@@ -66,10 +67,6 @@ pub enum Act {
     Note {
         text: String,
     },
-}
-
-const fn yes() -> bool {
-    true
 }
 
 const VERDICTS: Input = Input::Choice(&["none", "advisory", "blue", "yellow", "orange", "red"]);
@@ -211,16 +208,7 @@ pub const ACTS: &[ActRow] = &[
         DRAFT,
         "Propose upward",
         "建议上报",
-        &[
-            REASON,
-            field(
-                "advisory",
-                false,
-                Input::Yes,
-                "Send members an advisory now (yes unless you say no)",
-                "同时向成员单位发风险提示（默认是）",
-            ),
-        ],
+        &[REASON, field("no_advisory", false, Input::Yes, "Send members no advisory meanwhile", "暂不向成员单位发风险提示")],
     ),
     row(
         "answer",
@@ -228,7 +216,7 @@ pub const ACTS: &[ActRow] = &[
         "Record the superior's answer",
         "登记上级批复",
         &[
-            field("accepted", true, Input::Yes, "Accepted", "同意"),
+            field("accepted", false, Input::Yes, "Accepted", "同意"),
             field("level", false, COLOURS, "Highest level granted for this warning", "批准本预警可发布的最高级别"),
             field("reference", true, Input::Line, "Document number or call", "批复文号或来电"),
         ],

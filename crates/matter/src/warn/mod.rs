@@ -35,7 +35,7 @@ use warning::grade::{Case, Level, Recommendation};
 
 pub use acts::{ACTS, Act};
 pub use content::Wish;
-pub use publish::{Broken, verify};
+pub use publish::{Broken, accord, verify};
 pub(crate) use publish::{chain, sealed};
 pub use words::level_name;
 
@@ -355,6 +355,30 @@ impl Warning {
         let judged = || self.assessed.as_ref().map(|a| a.level).or_else(|| self.recommended.as_ref().map(Recommended::verdict));
         self.issued_level.or_else(judged).and_then(Verdict::level)
     }
+    /// Words of the acts that make sense as it stands, the next step first. Whether they are accepted is still decided when they are done.
+    pub fn sensible(&self) -> Vec<&'static str> {
+        let mut words: Vec<&'static str> = Vec::new();
+        let issued = !self.revisions.is_empty();
+        match &self.draft {
+            _ if self.state.closed() => return vec!["note"],
+            Some(draft) if draft.stage == State::Approving => {
+                words.extend(["approve", "return", "issue", "discard"]);
+            }
+            Some(draft) if draft.level.is_some() => words.extend(["issue", "submit", "propose", "assess", "edit", "discard"]),
+            Some(_) => words.extend(["assess", "edit", "discard"]),
+            None => words.extend(["assess", "update", "upgrade", "downgrade"]),
+        }
+        if self.proposal.as_ref().is_some_and(|p| p.answer.is_none()) {
+            words.push("answer");
+        }
+        if issued {
+            words.push("extend");
+            words.extend(self.overdue.map(|_| "expire"));
+            words.push("lift");
+        }
+        words.extend(["cancel", "note"]);
+        words
+    }
     /// After each act: the state follows from draft and revisions.
     fn settle(&mut self) {
         self.state = match (self.last().map(|r| r.step), &self.draft) {
@@ -403,7 +427,7 @@ impl Matter for Warning {
             Act::Return { reason } => self.give_back(reason, desk, out)?,
             Act::Issue {} => self.issue(desk, out)?,
             Act::Discard { reason } => self.discard(reason, desk)?,
-            Act::Propose { reason, advisory } => self.propose(reason, advisory, desk, out)?,
+            Act::Propose { reason, no_advisory } => self.propose(reason, !no_advisory, desk, out)?,
             Act::Answer { accepted, level, reference } => self.answer(accepted, level, reference, desk, out)?,
             Act::Update(wish) => self.update(*wish, desk, out)?,
             Act::Upgrade(wish) => self.upgrade(*wish, desk, out)?,

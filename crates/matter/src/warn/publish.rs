@@ -142,6 +142,27 @@ pub fn verify(warning: &Warning, book: &Book) -> Result<(), Broken> {
     Ok(())
 }
 
+/// Checks that what a unit was told is what the warning says: each copy is of a revision that is there, and none after the unit was first told
+/// is missing.
+pub fn accord(warning: &Warning, receipt: &Receipt) -> Result<(), Broken> {
+    let broken = |number, zh: &str, en: &str| Broken { kind: Receipt::KIND, id: receipt.id.clone(), number, why: Both::new(zh, en) };
+    for copy in &receipt.copies {
+        let Some(revision) = warning.revisions.iter().find(|r| r.number == copy.number) else {
+            return Err(broken(copy.number, "预警中没有该版本", "the warning has no such revision"));
+        };
+        let same = revision.notice == copy.notice && revision.level == copy.level && revision.step == copy.step;
+        if !same || revision.issued != copy.issued || !revision.units.contains(&receipt.unit) {
+            return Err(broken(copy.number, "与预警的该版本不符", "it is not what the warning's revision says"));
+        }
+    }
+    let first = receipt.copies.first().map_or(0, |c| c.number);
+    let lost = warning.revisions.iter().find(|r| r.number >= first && !receipt.copies.iter().any(|c| c.number == r.number));
+    match lost {
+        Some(lost) => Err(broken(lost.number, "单位未收到该版本", "the unit was not told of it")),
+        None => Ok(()),
+    }
+}
+
 /// Checks a chain of revisions. `whole`: it begins with number 1 and leaves none out; a unit's copies may begin later.
 pub(crate) fn chain(revisions: &[Revision], warning: &str, whole: bool, book: &Book) -> Result<(), (u32, Both)> {
     let mut previous: Option<&Revision> = None;

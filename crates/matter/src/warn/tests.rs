@@ -139,7 +139,7 @@ fn act(word: &str, more: &str) -> Value {
         "assess" => json!({"act": "assess", "level": more, "reason": "seen it"}),
         "agree" => json!({"act": "assess", "level": more}),
         "approve" => json!({"act": "approve", "issue": more == "issue"}),
-        "propose" => json!({"act": "propose", "reason": "above us", "advisory": more != "quietly"}),
+        "propose" => json!({"act": "propose", "reason": "above us", "no_advisory": more == "quietly"}),
         "answer" if more == "no" => json!({"act": "answer", "accepted": false, "reference": "2027-1"}),
         "answer" => json!({"act": "answer", "accepted": true, "level": more, "reference": "2027-1"}),
         "edit" if more == "empty" => json!({"act": "edit", "title": {"zh": "", "en": ""}}),

@@ -3,7 +3,7 @@
 use warning::grade::Level;
 
 use super::Town;
-use crate::warn::{Warning, verify};
+use crate::warn::{Warning, accord, verify};
 use crate::{Shelf, notice};
 
 const LIFE: &str = "desk draft red; lin agree red; lin submit; wang approve issue; bank sign; bank feed_back no; grid feed_back attacked; \
@@ -29,7 +29,21 @@ fn a_whole_life_verifies_and_every_receipt_with_it() {
         let receipt = town.receipt(unit);
         assert_eq!((receipt.copies.len(), receipt.state.name()), (5, "ended"));
         receipt.verify(&town.book).unwrap();
+        accord(&w, &receipt).unwrap();
     }
+}
+
+#[test]
+fn a_tail_cut_off_whole_is_seen_in_the_receipts() {
+    let town = lived();
+    let mut cut = town.get();
+    cut.revisions.pop();
+    cut.state = crate::warn::State::Issued;
+    verify(&cut, &town.book).unwrap();
+    assert_eq!(accord(&cut, &town.receipt("bank")).unwrap_err().number, 5);
+    let mut lost = town.receipt("bank");
+    lost.copies.remove(3);
+    assert_eq!(accord(&town.get(), &lost).unwrap_err().number, 4);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use warning::grade::Level;
 
 use super::Town;
-use crate::warn::{State, verify};
+use crate::warn::{State, accord, verify};
 use crate::{Permission, Revision, Role};
 
 #[rustfmt::skip]
@@ -43,6 +43,7 @@ fn check(right: Option<Level>, first: &str, steps: &[usize]) {
             let receipt = town.receipt(&unit);
             assert_eq!(receipt.copies.last().map(|c| c.number), w.last().map(|r| r.number), "{step}: {unit} was not told");
             receipt.verify(&town.book).unwrap();
+            accord(&w, &receipt).unwrap();
             let before = copies.insert(unit.clone(), receipt.copies.clone()).unwrap_or_default();
             assert_eq!(&receipt.copies[..before.len()], &before[..], "{step}");
         }
@@ -50,6 +51,7 @@ fn check(right: Option<Level>, first: &str, steps: &[usize]) {
         told = w.last().map(|r| r.units.clone()).unwrap_or_default();
         assert_eq!(town.shelf.all("receipt").len(), told.len());
         let open = matches!(w.state, State::Draft | State::Assessing | State::Approving | State::Issued);
+        assert!(w.sensible().iter().all(|word| crate::warn::ACTS.iter().any(|a| a.word == *word && a.right.is_some())));
         assert_eq!(w.due().is_some(), open, "{step}: something open must wake up");
     }
     let roles: BTreeMap<&str, Role> =
