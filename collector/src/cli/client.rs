@@ -274,6 +274,10 @@ impl Client {
         let response = self.send(Method::POST, path, headers, Some(body)).await?;
         Self::json(&self.body(response).await?)
     }
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+        let response = self.send(Method::PUT, path, &[], Some(body)).await?;
+        Self::json(&self.body(response).await?)
+    }
     /// Sends bytes as they are.
     pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> Result<Value, Trouble> {
         let response = self.send_bytes(Method::POST, path, &[("content-type", "application/octet-stream")], bytes.into()).await?;

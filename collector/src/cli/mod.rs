@@ -11,6 +11,7 @@ mod matters;
 mod names;
 mod notify;
 mod output;
+mod register;
 pub mod show;
 pub mod stream;
 mod tail;
@@ -117,8 +118,18 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// List units of the register
-    Units,
+    /// Units of the register: list, show, change, remove
+    Units(register::UnitsArgs),
+    /// Protected objects and what they need: list, change, remove
+    Objects(register::ObjectsArgs),
+    /// Declared assets: list, change, remove
+    Assets(register::AssetsArgs),
+    /// The register as a whole: import, export, and what is not as declared
+    #[command(subcommand)]
+    Register(register::RegisterCommand),
+    /// Whom something would concern
+    #[command(subcommand)]
+    Route(register::RouteCommand),
     /// Make a one-use string that enrols one agent of a unit
     EnrolToken {
         /// Unit the agent will belong to
@@ -358,10 +369,11 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
                 format!("{done}: {} {} ({})\n", text("id"), text("host"), text("unit"))
             });
         }
-        Command::Units => {
-            let units = client.pages("/api/v1/units", &[], usize::MAX).await?;
-            printer.list(&UnitNames::of(client, printer).await.all(units), show::UNITS);
-        }
+        Command::Units(args) => return register::units(client, printer, args).await,
+        Command::Objects(args) => return register::objects(client, printer, args).await,
+        Command::Assets(args) => return register::assets(client, printer, args).await,
+        Command::Register(what) => return register::register(client, printer, what).await,
+        Command::Route(what) => return register::route(client, printer, what).await,
         Command::EnrolToken { unit, minutes, note } => {
             let made = client.post("/api/v1/enrolment-tokens", &[], &json!({"unit_id": unit, "minutes": minutes, "note": note})).await?;
             printer.one(&made, |v, _| format!("{}\n", v["enrolment"].as_str().unwrap_or("")));

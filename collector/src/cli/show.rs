@@ -166,6 +166,53 @@ pub const UNITS: &[Column] = columns![
     "AGENTS" "探针数" Number |v, _| text(&v["agents"]),
     "CONTACT" "联系方式" Extra |v, _| text(&v["contact"]),
 ];
+pub const OBJECTS: &[Column] = columns![
+    "ID" "标识" Key |v, _| text(&v["id"]),
+    "NAME" "名称" Plain |v, l| text(if l == Language::En && v["name_en"].as_str().is_some_and(|n| !n.is_empty()) { &v["name_en"] } else { &v["name"] }),
+    "UNIT" "单位" Plain |v, _| text(&v["unit_id"]),
+    "MLPS" "等保" Number |v, _| text(&v["mlps"]),
+    "CII" "关基" Plain |v, l| if v["cii"] == true { pick(l, "yes", "是").to_owned() } else { String::new() },
+    "ASSETS" "资产数" Number |v, _| text(&v["assets"]),
+    "NEEDS" "依赖" Extra |v, _| text(&v["needs"]),
+];
+pub const ASSETS: &[Column] = columns![
+    "ID" "标识" Key |v, _| text(&v["id"]),
+    "NAME" "名称" Plain |v, _| text(&v["name"]),
+    "UNIT" "单位" Plain |v, _| text(&v["unit_id"]),
+    "OBJECT" "保护对象" Plain |v, _| text(&v["object"]),
+    "IMPORTANCE" "重要程度" Number |v, _| text(&v["importance"]),
+    "HOST" "主机" Plain |v, _| text(if v["hostname"].is_string() { &v["hostname"] } else { &v["agent"] }),
+    "ADDRESSES" "地址" Extra |v, _| text(&v["addresses"]),
+];
+pub const DEPENDENCIES: &[Column] = columns![
+    "OBJECT" "保护对象" Key |v, _| text(&v["object"]),
+    "UNIT" "单位" Plain |v, _| text(&v["unit_id"]),
+    "NEEDS" "依赖" Plain |v, _| text(&v["needs"]),
+    "OF UNIT" "所属单位" Plain |v, _| text(&v["needs_unit_id"]),
+];
+pub const REGISTER_CHANGES: &[Column] = columns![
+    "CHANGE" "变更" Mark |v, l| match v["change"].as_str() { Some("added") => pick(l, "added", "新增"), _ => pick(l, "changed", "修改") }.to_owned(),
+    "KIND" "类别" Plain |v, _| text(&v["kind"]),
+    "ID" "标识" Key |v, _| text(&v["id"]),
+    "KEYS" "字段" Plain |v, _| text(&v["keys"]),
+];
+pub const DIFFERENCES: &[Column] = columns![
+    "WHAT" "类别" Mark |v, l| match v["what"].as_str() { Some("unknown") => pick(l, "unknown", "未登记"), Some("silent") => pick(l, "silent", "失联"), _ => pick(l, "drifted", "变更") }.to_owned(),
+    "SINCE (UTC)" "自 (UTC)" Key |v, _| time(&v["since"]),
+    "ID" "标识" Key |v, _| text(&v["id"]),
+    "UNIT" "单位" Plain |v, _| text(&v["unit_id"]),
+    "FOUND" "情况" Plain |v, l| text(&v["text"][if l == Language::Zh { "zh" } else { "en" }]),
+    "DECLARED → HEARD" "登记 → 上报" Extra |v, _| v["changes"].as_array().into_iter().flatten().map(|c| format!("{} {} → {}", text(&c["key"]), text(&c["declared"]), text(&c["heard"]))).collect::<Vec<_>>().join("; "),
+    "IGNORED UNTIL" "忽略至" Extra |v, _| time(&v["ignored"]["until"]),
+];
+pub const ROUTED: &[Column] = columns![
+    "UNIT" "单位" Key |v, _| text(&v["unit"]),
+    "SECTOR" "行业" Plain |v, l| i18n::sector(lang(l), v["sector"].as_str().unwrap_or("")),
+    "RULE" "规则" Plain |v, _| text(&v["why"]["rule"]),
+    "STEPS" "级数" Number |v, _| text(&v["why"]["distance"]),
+    "WHY" "理由" Plain |v, l| text(&v["why"]["text"][if l == Language::Zh { "zh" } else { "en" }]),
+    "PATH" "路径" Extra |v, _| v["why"]["path"].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(" → "),
+];
 pub const TOKENS: &[Column] = columns![
     "ID" "标识" Key |v, _| text(&v["id"]),
     "NAME" "名称" Plain |v, _| text(&v["name"]),
@@ -402,4 +449,23 @@ pub fn proof(v: &Value, _: Language) -> String {
     } else {
         format!("the chain is broken at entry {}: {}\n", v["broken_at"], text(&v["why"]))
     }
+}
+
+/// One thing as its fields, a line each; lists of things below one another.
+pub fn fields(v: &Value, _: Language) -> String {
+    let mut out = String::new();
+    for (key, value) in v.as_object().into_iter().flatten() {
+        match value.as_array().filter(|list| list.iter().any(Value::is_object)) {
+            Some(list) => {
+                for item in list {
+                    let words: Vec<String> = item.as_object().into_iter().flatten().map(|(k, v)| format!("{k} {}", text(v))).collect();
+                    let _ = writeln!(out, "{key}: {}", clean(&words.join(", ")));
+                }
+            }
+            None => {
+                let _ = writeln!(out, "{key}: {}", clean(&text(value)));
+            }
+        }
+    }
+    out
 }

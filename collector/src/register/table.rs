@@ -3,7 +3,7 @@
 //! TOML says a row whole. CSV says of a row the columns it has: a column that is not there leaves what is known, an empty cell clears it. In both,
 //! an asset may be a range (`rtu-[01-12]`).
 //!
-//! Limits: the caller's of the text, `ROWS_MAX` rows, [`PROBLEMS_MAX`] problems told.
+//! Limits: [`TOML_BYTES_MAX`] of a TOML, the caller's of a CSV, `ROWS_MAX` rows, [`PROBLEMS_MAX`] problems told.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ use super::csv;
 
 /// Problems told at once.
 pub const PROBLEMS_MAX: usize = 50;
+
+/// Bytes of a TOML: all its problems are looked for at once, which costs.
+pub const TOML_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What is wrong with a text, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +87,12 @@ struct File {
 
 /// Reads rows, in the order units, objects, assets, and checks each by itself.
 pub fn read_toml(text: &str) -> Result<Read, Vec<Problem>> {
+    if text.len() > TOML_BYTES_MAX {
+        let most = TOML_BYTES_MAX >> 20;
+        let text =
+            Both::new(format!("超过 {most} MiB，请改用 CSV 或分批导入"), format!("larger than {most} MiB; use CSV, or send it in parts"));
+        return Err(vec![Problem { line: 0, key: String::new(), text }]);
+    }
     let file: File = settings::load_text("", text).map_err(|errors| {
         let told = |p: &settings::Problem| Problem {
             line: p.place.line,
@@ -95,13 +104,13 @@ pub fn read_toml(text: &str) -> Result<Read, Vec<Problem>> {
     let headers = Headers::of(text);
     let mut taking = Taking::default();
     for (n, unit) in file.unit.into_iter().enumerate() {
-        taking.take(Row::Unit(unit), headers.lines(text, RowKind::Unit, n));
+        taking.take(Row::Unit(unit), headers.lines(RowKind::Unit, n));
     }
     for (n, object) in file.object.into_iter().enumerate() {
-        taking.take(Row::Object(object), headers.lines(text, RowKind::Object, n));
+        taking.take(Row::Object(object), headers.lines(RowKind::Object, n));
     }
     for (n, asset) in file.asset.into_iter().enumerate() {
-        taking.take(Row::Asset(asset), headers.lines(text, RowKind::Asset, n));
+        taking.take(Row::Asset(asset), headers.lines(RowKind::Asset, n));
     }
     taking.done()
 }
@@ -169,13 +178,18 @@ impl Taking {
     }
 }
 
-/// Lines of `[[unit]]`, `[[object]]`, `[[asset]]`, from 0.
-struct Headers([Vec<usize>; 3]);
+/// Where rows begin.
+struct Headers<'a> {
+    lines: Vec<&'a str>,
+    /// Lines of `[[unit]]`, `[[object]]`, `[[asset]]`, from 0.
+    of: [Vec<usize>; 3],
+}
 
-impl Headers {
-    fn of(text: &str) -> Self {
+impl<'a> Headers<'a> {
+    fn of(text: &'a str) -> Self {
+        let lines: Vec<&str> = text.lines().collect();
         let mut found: [Vec<usize>; 3] = Default::default();
-        for (line, content) in text.lines().enumerate() {
+        for (line, content) in lines.iter().enumerate() {
             let content = content.trim_start();
             for (list, kind) in found.iter_mut().zip(RowKind::ALL) {
                 let rest = content.strip_prefix("[[").map(str::trim_start).and_then(|c| c.strip_prefix(kind.name()));
@@ -184,15 +198,16 @@ impl Headers {
                 }
             }
         }
-        Self(found)
+        Self { lines, of: found }
     }
 
     /// Lines of the `n`-th row of a kind; 0 where it is not written under a header of its own.
-    fn lines(&self, text: &str, kind: RowKind, n: usize) -> Place {
-        let list = self.0.get(kind as usize).map_or(&[][..], Vec::as_slice);
+    fn lines(&self, kind: RowKind, n: usize) -> Place {
+        let list = self.of.get(kind as usize).map_or(&[][..], Vec::as_slice);
         let Some(header) = list.get(n) else { return Place { row: 0, keys: BTreeMap::new() } };
         let mut keys = BTreeMap::new();
-        let inside = text.lines().enumerate().skip(header + 1).take_while(|(_, l)| !l.trim_start().starts_with("[["));
+        let rest = self.lines.get(header + 1..).unwrap_or_default();
+        let inside = (header + 1..).zip(rest).take_while(|(_, l)| !l.trim_start().starts_with("[["));
         for (line, content) in inside {
             let Some((word, _)) = content.split_once('=') else { continue };
             if let Some(key) = csv::COLUMNS.iter().chain(&["contacts"]).find(|k| **k == word.trim()) {

@@ -337,6 +337,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_register_is_held_against_says_since_when() {
+        let board = Board::default();
+        let said = |host: &str, secs: i64| {
+            let event = event(1, "identity").with(field::DEVICE_HOSTNAME, host).with(field::RECEIVED_TIME, secs * 1_000);
+            board.observe(&[Arc::new(event)], Timestamp::ZERO);
+            let one = board.heard(&CITY).remove(0);
+            (one.host, one.changed.map(Timestamp::secs), one.last_seen.map(Timestamp::secs))
+        };
+        assert_eq!(said("db-01", 100), ("db-01".into(), Some(100), Some(100)));
+        assert_eq!(said("db-01", 160), ("db-01".into(), Some(100), Some(160)));
+        assert_eq!(said("db-02", 170), ("db-02".into(), Some(170), Some(170)));
+        let again = Board::default();
+        again.restore(board.unsaved(true));
+        assert_eq!(again.heard(&CITY), board.heard(&CITY));
+        assert!(board.heard(&Scope::units(["nobody"])).is_empty());
+    }
+
+    #[test]
     fn a_new_run_of_an_agent_ends_what_only_the_old_one_saw() {
         let board = Board::default();
         let state = |epoch, sensor: &str| {

@@ -3,6 +3,8 @@
 mod matters;
 mod warnings;
 
+mod register;
+
 use std::sync::Arc;
 
 use api::{ROUTES, Role};

@@ -73,6 +73,56 @@ static PAGES: &[PageRow] = &[
         name: "pageUnitPut",
         handler: || post(register::put_unit),
     },
+    PageRow { method: "GET", path: "/units/{id}", permission: Permission::RegisterRead, name: "pageUnit", handler: || get(register::unit) },
+    PageRow {
+        method: "POST",
+        path: "/units/{id}/contacts",
+        permission: Permission::ContactsWrite,
+        name: "pageContactsPut",
+        handler: || post(register::put_contacts),
+    },
+    PageRow {
+        method: "GET",
+        path: "/objects",
+        permission: Permission::RegisterRead,
+        name: "pageObjects",
+        handler: || get(register::objects),
+    },
+    PageRow {
+        method: "POST",
+        path: "/objects",
+        permission: Permission::RegisterWrite,
+        name: "pageObjectPut",
+        handler: || post(register::put_object),
+    },
+    PageRow {
+        method: "GET",
+        path: "/register/differences",
+        permission: Permission::RegisterRead,
+        name: "pageDifferences",
+        handler: || get(register::differences),
+    },
+    PageRow {
+        method: "POST",
+        path: "/register/differences/{id}",
+        permission: Permission::RegisterWrite,
+        name: "pageDecide",
+        handler: || post(register::decide),
+    },
+    PageRow {
+        method: "GET",
+        path: "/register/import",
+        permission: Permission::RegisterWrite,
+        name: "pageImport",
+        handler: || get(register::import_form),
+    },
+    PageRow {
+        method: "POST",
+        path: "/register/import",
+        permission: Permission::RegisterWrite,
+        name: "pageImportPost",
+        handler: || post(register::import),
+    },
     PageRow { method: "GET", path: "/enrol", permission: Permission::Enrol, name: "pageEnrol", handler: || get(register::enrol) },
     PageRow { method: "POST", path: "/enrol", permission: Permission::Enrol, name: "pageEnrolMake", handler: || post(register::invite) },
     PageRow { method: "GET", path: "/desk", permission: Permission::MattersRead, name: "pageDesk", handler: || get(matters::desk) },
@@ -261,6 +311,10 @@ impl Page {
     pub fn unit<'a>(&'a self, id: &str, name: &'a str) -> &'a str {
         self.unit_names.get(id).map_or(name, String::as_str)
     }
+    /// The English name where there is one and English is read.
+    pub fn named<'a>(&self, name: &'a str, name_en: &'a str) -> &'a str {
+        if self.lang == Lang::En && !name_en.is_empty() { name_en } else { name }
+    }
     pub fn technique(&self, uid: &str) -> String {
         i18n::technique(self.lang, uid)
     }
@@ -282,6 +336,7 @@ impl Page {
             "enrol" => Permission::Enrol,
             "register" => Permission::RegisterRead,
             "register_write" => Permission::RegisterWrite,
+            "contacts" => Permission::ContactsWrite,
             "events" => Permission::EventsRead,
             "matters" => Permission::MattersRead,
             "deliveries" => Permission::DeliveriesRead,

@@ -260,3 +260,38 @@ fn tokens_and_enrolments_are_used_as_they_may_be() {
         (vec!["1".to_owned()], vec![])
     );
 }
+
+#[test]
+fn the_register_is_written_whole_with_its_audit_and_older_rows_are_read() {
+    use matter::register::{Asset, Object, Row, RowKind, Unit};
+    let desk = SqliteDesk::in_memory().unwrap();
+    let old = [
+        ("unit", r#"{"id":"bank","name":"银行","sector":"finance","contact":"值班 0000-1"}"#),
+        ("unit", r#"{"id":"gas","name":"燃气","sector":"energy"}"#),
+        ("asset", r#"{"id":"web","unit":"bank","name":"网站","importance":2,"addresses":["10.1.1.1"]}"#),
+    ];
+    desk.write(|tx| {
+        for (n, (table, body)) in old.iter().enumerate() {
+            let id = ["bank", "gas", "web"][n];
+            tx.execute(&format!("INSERT INTO {table}(id, link, body) VALUES (?1, ?2, ?3)"), (id, "bank", body))?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let rows = desk.register_rows().unwrap();
+    assert!(rows.iter().all(|r| r.old) && rows.iter().map(|r| r.id.as_str()).eq(["bank", "gas", "web"]));
+    let Some(Row::Unit(bank)) = &rows[0].row else { panic!("a unit") };
+    assert_eq!((bank.contacts[0].name.as_str(), bank.contacts[0].role.as_str()), ("值班 0000-1", "duty"));
+    assert!(matches!(&rows[2].row, Some(Row::Asset(Asset { importance: 2, networks, .. })) if networks == &["10.1.1.1"]));
+
+    let row = |row: Row| RegisterRow { kind: row.kind(), id: row.id().into(), unit: Some(row.unit().into()), row: Some(row), old: false };
+    let unit = Unit { id: "bank".into(), name: "新名".into(), sector: "finance".into(), ..Unit::default() };
+    let object = Object { id: "core".into(), unit: "bank".into(), name: "核心".into(), ..Object::default() };
+    let gone = RegisterRow { kind: RowKind::Asset, id: "web".into(), unit: Some("bank".into()), row: None, old: false };
+    let written = [row(Row::Unit(unit)), row(Row::Object(object)), gone];
+    let entry = AuditEntry { action: "unit.put".into(), subject: "bank".into(), unit: Some("bank".into()), ..AuditEntry::default() };
+    desk.put_register(&written, &[entry.clone(), entry]).unwrap();
+    let now: Vec<RegisterRow> = desk.register_rows().unwrap().into_iter().filter(|r| !r.old).collect();
+    assert_eq!(now, written);
+    assert_eq!((desk.audit_verify().unwrap().rows, desk.audit_verify().unwrap().broken), (2, None));
+}
