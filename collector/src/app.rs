@@ -269,6 +269,7 @@ impl DeskClock {
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("desk-clock".into()).spawn(move || {
             while ended.recv_timeout(Self::EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                while office.follow(clock::now()) > 0 {}
                 office.tick(clock::now());
             }
         })?;

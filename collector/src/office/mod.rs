@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::{Context, Result};
 use event::Timestamp;
 use matter::book::DeskTables;
+use matter::campaign::News;
 use matter::{Actor, Book, Change, Kind, Order, Outcome, Refusal, Signer, Tables, carry_out, lapse};
 use tracing::{error, warn};
 
@@ -27,6 +28,8 @@ use crate::store::DeskStore;
 pub const TABLES: &str = include_str!("../../../config/desk.toml");
 /// Matters looked at in one go when they fall due.
 const DUE_BATCH: usize = 200;
+/// Alerts taken in within one transaction.
+const FOLLOW_BATCH: usize = 500;
 
 /// Shared by everybody who acts.
 pub struct Office {
@@ -105,6 +108,45 @@ impl Office {
             }
         }
         moved
+    }
+
+    /// Takes changed alerts in, a batch at a time; says how many. An alert nothing can be made of is logged and left behind, so that it does not
+    /// hold up the others.
+    pub fn follow(&self, now: Timestamp) -> usize {
+        match self.desk.waiting() {
+            Ok(0) => return 0,
+            Ok(_) => {}
+            Err(error) => {
+                error!(%error, "whether alerts wait is not known");
+                return 0;
+            }
+        }
+        match self.take(now, FOLLOW_BATCH, false) {
+            Ok(n) => n,
+            Err(error) => {
+                warn!(%error, "a batch of alerts was not taken in; trying one");
+                self.take(now, 1, false).unwrap_or_else(|error| {
+                    error!(%error, "an alert was not taken in");
+                    self.take(now, 1, true).unwrap_or(0)
+                })
+            }
+        }
+    }
+
+    fn take(&self, now: Timestamp, limit: usize, skip: bool) -> Result<usize, Refusal> {
+        let book = self.book();
+        let mut outcome = Outcome::default();
+        let taken = self.desk.follow(limit, &mut |shelf, changed| {
+            if skip {
+                return Ok(Vec::new());
+            }
+            let news: Vec<News> = changed.iter().map(|c| News { alert: &c.alert, placed: c.place.clone(), exercise: false }).collect();
+            let done = matter::campaign::follow(shelf, &book, now, &news)?;
+            outcome = done.outcome;
+            Ok(done.placed.into_iter().chain(done.hidden).collect())
+        })?;
+        self.tell(&outcome);
+        Ok(taken)
     }
 
     fn tell(&self, outcome: &Outcome) {

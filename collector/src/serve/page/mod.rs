@@ -153,7 +153,9 @@ static PAGES: &[PageRow] = &[
         permission: Permission::NotifyTest,
         name: "pageChannelTest",
         handler: || post(deliveries::test),
-
+    },
+    PageRow {
+        method: "GET",
         path: "/bulletins/{id}/print",
         permission: Permission::MattersRead,
         name: "pageBulletinPrint",

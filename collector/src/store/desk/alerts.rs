@@ -10,7 +10,8 @@ use warning::{Alert, AlertId, AlertState};
 
 use super::sqlite::{Fault, from_json, to_json};
 use super::{
-    AlertCounts, AlertCursor, AlertPage, AlertQuery, AuditEntry, DeskError, EngineState, Note, Offset, ROWS_MAX, Scope, Step, Triage, audit,
+    AlertCounts, AlertCursor, AlertPage, AlertQuery, AuditEntry, DeskError, EngineState, Note, Offset, ROWS_MAX, Scope, Step, Triage,
+    audit, follow,
 };
 use crate::store::codec;
 
@@ -52,9 +53,23 @@ fn merge(tx: &Transaction, alert: &Alert) -> Result<Alert, Fault> {
             if alert != old {
                 alert.revision += 1;
             }
+            again(tx, &mut alert, &old)?;
         }
     }
     Ok(alert)
+}
+
+/// An acknowledged alert that grows does not come back as new, unless it became graver or reached further units.
+fn again(tx: &Transaction, alert: &mut Alert, old: &Alert) -> Result<(), Fault> {
+    let graver = alert.severity_id > old.severity_id;
+    let further = alert.units.iter().any(|u| !old.units.iter().any(|o| o.id == u.id));
+    if old.state != AlertState::Acknowledged || !(graver || further) {
+        return Ok(());
+    }
+    alert.state = AlertState::New;
+    let what = if graver { "it became graver" } else { "it reached further units" };
+    let detail = format!("acknowledged -> new {what}");
+    write_audit(tx, alert, "alert.again", "desk", detail, Timestamp::from_ns(alert.updated_time))
 }
 
 fn load(c: &Connection, id: &AlertId) -> Result<Option<Alert>, Fault> {
@@ -80,9 +95,12 @@ fn put(tx: &Transaction, alert: &Alert) -> Result<(), Fault> {
             words.push_str(word);
         }
     }
+    let number = follow::next_number(tx)?;
     tx.prepare_cached(
-        "INSERT INTO alert(id, rule, severity, state, owner, first_time, last_time, revision, words, body) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)
-         ON CONFLICT(id) DO UPDATE SET rule=?2, severity=?3, state=?4, owner=?5, first_time=?6, last_time=?7, revision=?8, words=?9, body=?10",
+        "INSERT INTO alert(id, rule, severity, state, owner, first_time, last_time, revision, words, body, changed)
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)
+         ON CONFLICT(id) DO UPDATE SET rule=?2, severity=?3, state=?4, owner=?5, first_time=?6, last_time=?7, revision=?8, words=?9, body=?10,
+           changed = CASE WHEN revision = ?8 THEN changed ELSE ?11 END",
     )?
     .execute((
         &alert.id.0,
@@ -95,6 +113,7 @@ fn put(tx: &Transaction, alert: &Alert) -> Result<(), Fault> {
         i64::try_from(alert.revision).unwrap_or(i64::MAX),
         words.to_ascii_lowercase(),
         to_json(alert)?,
+        number,
     ))?;
     for unit in &alert.units {
         tx.prepare_cached("INSERT OR IGNORE INTO alert_unit(alert, unit) VALUES (?1, ?2)")?.execute((&alert.id.0, &unit.id))?;
@@ -151,7 +170,7 @@ pub(super) fn alert(c: &Connection, scope: &Scope, id: &AlertId) -> Result<Optio
 
 /// The alert as this scope may see it: none if no unit of it is allowed; of an alert over several units only what concerns the allowed ones,
 /// as far as evidence attributes it. The attacking address, the counts and the rule's words are shared: that is what a warning is for.
-fn view(c: &Connection, scope: &Scope, mut alert: Alert) -> Result<Option<Alert>, Fault> {
+pub(super) fn view(c: &Connection, scope: &Scope, mut alert: Alert) -> Result<Option<Alert>, Fault> {
     if scope.is_city() {
         return Ok(Some(alert));
     }

@@ -9,6 +9,7 @@ mod alerts;
 mod audit;
 mod deliveries;
 mod fleet;
+mod follow;
 mod matters;
 mod people;
 mod sqlite;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use warning::{Alert, AlertId, AlertState, CloseReason};
 
 pub use deliveries::{AttemptRow, DeliveryEnd, DeliveryQuery, DeliveryRow};
+pub use follow::{Changed, Taker};
 pub use matters::{MatterPage, MatterQuery, MatterRow};
 pub use sqlite::SqliteDesk;
 
@@ -55,6 +57,21 @@ pub trait DeskStore: Send + Sync {
     /// A person's judgement; writes its audit row in the same transaction.
     fn triage(&self, scope: &Scope, triage: &Triage) -> Result<Alert, DeskError>;
     fn add_note(&self, scope: &Scope, id: &AlertId, who: &str, text: &str, now: Timestamp) -> Result<Note, DeskError>;
+
+    // From alerts to the desk.
+    /// Changed alerts nobody has taken in yet.
+    fn waiting(&self) -> Result<u64, DeskError>;
+    /// Hands up to `limit` changed alerts to `take`, in order, and keeps in one transaction what it made of them, where each alert went and the
+    /// new position; says how many. Nothing is kept where it refuses.
+    fn follow(&self, limit: usize, take: &mut Taker) -> Result<usize, matter::Refusal>;
+    /// Campaign or silence an alert went to. The caller has seen that it may be told.
+    fn place(&self, alert: &AlertId) -> Result<Option<String>, DeskError>;
+    /// Closed alerts of the same rule about the same values, newest first, as far as the scope sees them.
+    fn judged_before(&self, scope: &Scope, alert: &Alert, limit: usize) -> Result<Vec<Alert>, DeskError>;
+    /// Keeps what undoes something, under a token; those from before `oldest` are let go.
+    fn put_undo(&self, token: &str, who: &str, now: Timestamp, oldest: Timestamp, body: &str) -> Result<(), DeskError>;
+    /// Uses it up: once, by the same person, not if it is from before `oldest`.
+    fn take_undo(&self, token: &str, who: &str, oldest: Timestamp) -> Result<String, DeskError>;
 
     // Matters: what people work on.
     /// One transaction over matters: kept if `f` returns `Ok`, else nothing of it.

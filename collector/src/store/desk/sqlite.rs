@@ -16,7 +16,7 @@ use warning::{Alert, AlertId};
 use super::{
     AgentRow, AlertCounts, AlertPage, AlertQuery, AttemptRow, AuditEntry, AuditReport, AuditRow, CertificateRow, DecisionRow, DeliveryEnd,
     DeliveryQuery, DeliveryRow, DeskError, DeskStore, EngineState, EnrolmentRow, MatterPage, MatterQuery, MatterRow, Note, Person,
-    RegisterRow, Scope, SessionRow, Step, TokenRow, Triage, alerts, audit, deliveries, fleet, matters, people,
+    RegisterRow, Scope, SessionRow, Step, Taker, TokenRow, Triage, alerts, audit, deliveries, fleet, follow, matters, people,
 };
 
 pub struct SqliteDesk {
@@ -64,6 +64,7 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     matters::SCHEMA,
     fleet::SCHEMA,
     deliveries::SCHEMA,
+    follow::SCHEMA,
 ];
 
 impl SqliteDesk {
@@ -241,6 +242,35 @@ impl DeskStore for SqliteDesk {
     }
     fn notes(&self, scope: &Scope, id: &AlertId) -> Result<Vec<Note>, DeskError> {
         self.read(|c| alerts::notes(c, scope, id))
+    }
+    fn waiting(&self) -> Result<u64, DeskError> {
+        self.read(follow::waiting)
+    }
+    fn follow(&self, limit: usize, take: &mut Taker) -> Result<usize, matter::Refusal> {
+        let mut refused = None;
+        let done = self.write(|tx| match follow::follow(tx, limit, take)? {
+            Ok(n) => Ok(n),
+            Err(why) => {
+                refused = Some(why);
+                Err(Fault::Desk(Box::new(DeskError::Refused(String::new()))))
+            }
+        });
+        match (refused, done) {
+            (Some(why), _) => Err(why),
+            (None, done) => done.map_err(|e| matter::Refusal::Storage(e.to_string())),
+        }
+    }
+    fn place(&self, alert: &AlertId) -> Result<Option<String>, DeskError> {
+        self.read(|c| follow::place(c, &alert.0))
+    }
+    fn judged_before(&self, scope: &Scope, alert: &Alert, limit: usize) -> Result<Vec<Alert>, DeskError> {
+        self.read(|c| follow::judged_before(c, scope, alert, limit, |other| alerts::view(c, scope, other)))
+    }
+    fn put_undo(&self, token: &str, who: &str, now: Timestamp, oldest: Timestamp, body: &str) -> Result<(), DeskError> {
+        self.write(|tx| follow::put_undo(tx, token, who, now.ns(), oldest.ns(), body))
+    }
+    fn take_undo(&self, token: &str, who: &str, oldest: Timestamp) -> Result<String, DeskError> {
+        self.write(|tx| follow::take_undo(tx, token, who, oldest.ns()))
     }
     fn triage(&self, scope: &Scope, triage: &Triage) -> Result<Alert, DeskError> {
         self.write(|tx| alerts::triage(tx, scope, triage))

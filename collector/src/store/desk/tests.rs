@@ -295,3 +295,107 @@ fn the_register_is_written_whole_with_its_audit_and_older_rows_are_read() {
     assert_eq!(now, written);
     assert_eq!((desk.audit_verify().unwrap().rows, desk.audit_verify().unwrap().broken), (2, None));
 }
+
+/// Which alerts a batch holds: number, id, revision, where it went before.
+type Taken = Vec<(String, u64, Option<String>)>;
+
+fn take(desk: &SqliteDesk, limit: usize, refuse: bool) -> Result<Taken, matter::Refusal> {
+    let mut seen = Vec::new();
+    desk.follow(limit, &mut |_, changed| {
+        seen = changed.iter().map(|c| (c.alert.id.0.clone(), c.alert.revision, c.place.clone())).collect();
+        if refuse {
+            return Err(matter::Refusal::because("no", "不"));
+        }
+        Ok(changed.iter().map(|c| (c.alert.id.0.clone(), format!("C-{}", c.alert.id.0))).collect())
+    })
+    .map(|_| seen)
+}
+
+#[test]
+fn changed_alerts_are_taken_once_in_order_and_a_refusal_or_a_crash_keeps_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("desk.db");
+    let events = [evidence(1, "bank")];
+    let desk = SqliteDesk::open(&path).unwrap();
+    save(&desk, 10, &[alert("A1", &events), alert("A2", &events), alert("A3", &events)], &events);
+    assert_eq!(desk.waiting().unwrap(), 3);
+    assert!(take(&desk, 10, true).is_err());
+    assert_eq!(desk.waiting().unwrap(), 3, "a refused batch is as if it had not been");
+    assert_eq!(take(&desk, 2, false).unwrap(), [("A1".to_owned(), 1, None), ("A2".to_owned(), 1, None)]);
+    // Changed by a person and by the engine before the next look: taken once, as it is now, after what waited before.
+    desk.triage(&Scope::CITY, &judge("A1", 1, AlertState::Acknowledged, None)).unwrap();
+    let grown = Alert { event_count: 99, ..alert("A1", &events) };
+    save(&desk, 20, &[grown.clone()], &events);
+    drop(desk);
+    let desk = SqliteDesk::open(&path).unwrap();
+    assert_eq!(take(&desk, 10, false).unwrap(), [("A3".to_owned(), 1, None), ("A1".to_owned(), 3, Some("C-A1".to_owned()))]);
+    // The same step again, as after a crash of the engine: nothing changed, nothing to take.
+    save(&desk, 20, &[grown], &events);
+    assert_eq!(take(&desk, 10, false).unwrap(), []);
+    assert_eq!(desk.place(&AlertId("A3".into())).unwrap().as_deref(), Some("C-A3"));
+}
+
+#[test]
+fn an_acknowledged_alert_that_grows_comes_back_only_graver_or_further() {
+    let bank = [evidence(1, "bank")];
+    let both = [evidence(1, "bank"), evidence(2, "grid")];
+    let base = alert("A1", &bank);
+    for (what, state, grown, wanted) in [
+        ("more events", AlertState::Acknowledged, Alert { event_count: 500, ..base.clone() }, AlertState::Acknowledged),
+        ("graver", AlertState::Acknowledged, Alert { severity_id: 5, ..base.clone() }, AlertState::New),
+        ("less grave", AlertState::Acknowledged, Alert { severity_id: 1, ..base.clone() }, AlertState::Acknowledged),
+        ("another unit", AlertState::Acknowledged, alert("A1", &both), AlertState::New),
+        ("graver, investigated", AlertState::Investigating, Alert { severity_id: 5, ..base.clone() }, AlertState::Investigating),
+    ] {
+        let desk = SqliteDesk::in_memory().unwrap();
+        save(&desk, 10, std::slice::from_ref(&base), &bank);
+        desk.triage(&Scope::CITY, &judge("A1", 1, state, None)).unwrap();
+        let stored = save(&desk, 20, &[grown], &both);
+        assert_eq!((stored[0].state, stored[0].owner.as_deref()), (wanted, Some("li")), "{what}");
+        let log = desk.audit_log(&Scope::CITY, None, 10).unwrap();
+        assert_eq!(log.iter().any(|r| r.entry.action == "alert.again"), wanted == AlertState::New, "{what}");
+    }
+}
+
+#[test]
+fn what_was_judged_before_is_of_the_same_rule_and_values_and_in_scope() {
+    let (bank, grid) = ([evidence(1, "bank")], [evidence(2, "grid")]);
+    let with = |id: &str, events: &[Arc<Event>], rule: &str, value: &str| Alert {
+        rule_id: rule.into(),
+        group_key: BTreeMap::from([("user.name".to_owned(), value.to_owned())]),
+        ..alert(id, events)
+    };
+    let desk = SqliteDesk::in_memory().unwrap();
+    let all = [
+        with("A1", &bank, "r", "x"),
+        with("A2", &bank, "r", "y"),
+        with("A3", &bank, "q", "x"),
+        with("A4", &grid, "r", "x"),
+        with("A5", &bank, "r", "x"),
+    ];
+    save(&desk, 10, &all, &[bank[0].clone(), grid[0].clone()]);
+    for id in ["A1", "A2", "A3", "A4"] {
+        desk.triage(&Scope::CITY, &judge(id, 1, AlertState::Closed, Some(CloseReason::FalsePositive))).unwrap();
+    }
+    let before = |scope: &Scope| -> Vec<String> {
+        let mut ids: Vec<String> = desk.judged_before(scope, &all[4], 10).unwrap().into_iter().map(|a| a.id.0).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(before(&Scope::CITY), ["A1", "A4"]);
+    assert_eq!(before(&Scope { units: Some(["bank".to_owned()].into()) }), ["A1"]);
+    assert!(before(&Scope { units: Some(["nobody".to_owned()].into()) }).is_empty());
+}
+
+#[test]
+fn an_undo_is_used_once_by_the_same_person_in_time() {
+    let desk = SqliteDesk::in_memory().unwrap();
+    let (then, late) = (NOW, NOW.plus_secs(7200));
+    for token in ["t1", "t2", "t3"] {
+        desk.put_undo(token, "li", then, then.plus_secs(-3600), "[]").unwrap();
+    }
+    assert!(desk.take_undo("t1", "wang", then.plus_secs(-3600)).is_err());
+    assert_eq!(desk.take_undo("t1", "li", then.plus_secs(-3600)).unwrap(), "[]");
+    assert!(desk.take_undo("t1", "li", then.plus_secs(-3600)).is_err(), "once");
+    assert!(desk.take_undo("t2", "li", late.plus_secs(-3600)).is_err(), "too late");
+}
