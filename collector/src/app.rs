@@ -238,7 +238,7 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
     stop.store(true, Ordering::Release);
     notifier.stop();
     let ends = move || (engine_thread.join(), housekeeping.end(), desk_clock.end(), desk_chores.end(), hunter.join(), carrier.join());
-    let _ = tokio::task::spawn_blocking(ends)            .await;
+    let _ = tokio::task::spawn_blocking(ends).await;
     wal.close();
     failure.map_or(Ok(()), Err)
 }

@@ -220,7 +220,8 @@ pub fn one(shared: &Shared, caller: &Caller, page: &Page, id: &str, status: Stat
     let receipts = receipts(shared, caller, &warning)?;
     let text = warning.draft.as_ref().map(|d| &d.notice).or(warning.last().map(|r| &r.notice));
     let audience = warning.draft.as_ref().map(|d| &d.units).or(warning.last().map(|r| &r.units)).cloned().unwrap_or_default();
-    let reasons = warning.recommended.iter().flat_map(|r| &r.recommendation.reasons).chain(warning.last().into_iter().flat_map(|r| &r.reasons));
+    let reasons =
+        warning.recommended.iter().flat_map(|r| &r.recommendation.reasons).chain(warning.last().into_iter().flat_map(|r| &r.reasons));
     let mut sentences: Vec<String> = Vec::new();
     for reason in reasons.map(|r| warning::render(r, page.lang.of_warning())) {
         if !sentences.contains(&reason) {

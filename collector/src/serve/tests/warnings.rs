@@ -55,7 +55,8 @@ async fn the_pages_show_levels_side_by_side_and_the_portal_takes_a_signature_wit
     let city = house.token(Role::Operator, None);
     let id = issued(&house, &city, &["bank-1"]).await;
     let page = |path: String, lang: &'static str| {
-        let request = Request::get(path).header(header::COOKIE, format!("{cookie}; vedette_lang={lang}")).header(header::ACCEPT, "text/html");
+        let request =
+            Request::get(path).header(header::COOKIE, format!("{cookie}; vedette_lang={lang}")).header(header::ACCEPT, "text/html");
         request.body(Body::empty()).unwrap()
     };
     let found = house.get(&format!("/api/v1/receipts?link={id}"), &city).await.json();
