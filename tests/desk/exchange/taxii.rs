@@ -8,7 +8,7 @@ use collector::indicators::taxii::{TaxiiSource, pull};
 use collector::serve::{Role, Shared, run, sample};
 use exchange::taxii::{Bounds, Collection, MEDIA_TYPE, Next, Pull, Record, Request, Shelf, serve};
 use matter::register::Unit;
-use matter::{Book, Both, Card, Entry, Tlp};
+use matter::{Actor, Book, Both, Card, Entry, Order, Tlp};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -250,5 +250,60 @@ fn oasis_own_client_finds_its_way() -> Result<()> {
             ensure!(found["reports"].as_array().is_some_and(|r| r.len() == reports) && found["can_write"] == false, "{alias}: {found}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_warning_issued_at_the_desk_leaves_in_every_form() -> Result<()> {
+    let house = House::new()?;
+    let lead = house.client(&house.token(Role::ShiftLead, None)?);
+    let bank = house.client(&house.token(Role::SectorUser, Some(&["bank-1"]))?);
+    let metro = house.client(&house.token(Role::SectorUser, Some(&["metro-1"]))?);
+    let wang = Actor { name: "wang".into(), role: Some(Role::ShiftLead), units: None };
+    let act = |id: Option<&str>, act: Value| -> Result<String> {
+        let order = Order { kind: "warning".into(), id: id.map(str::to_owned), expected: None, act, key: None };
+        let done = house.shared.office.act(&wang, sample::clock(), order).map_err(|e| anyhow::anyhow!("{e}"))?;
+        Ok(done.changes.iter().find(|c| c.kind == "warning").context("a warning")?.id.clone())
+    };
+    let draft = json!({
+        "act": "draft", "title": { "zh": "勒索软件", "en": "Ransomware" }, "event": { "zh": "加密文件", "en": "Files are encrypted" },
+        "measures": [{ "zh": "断网", "en": "Unplug it" }], "category": "01007", "tlp": "green",
+        "indicators": [{ "type": "ipv4-addr", "value": "203.0.113.9" }], "units": ["bank-1", "grid-1"],
+    });
+    let id = act(None, draft)?;
+    let early = lead.get(&format!("/api/v1/warnings/{id}/export?format=cap"))?;
+    ensure!(early.status == 422, "a draft is nobody else's: {} {}", early.status, early.body);
+    act(Some(&id), json!({ "act": "assess", "level": "yellow", "reason": "seen it" }))?;
+    act(Some(&id), json!({ "act": "issue" }))?;
+    let told = bank.json("/api/v1/receipts")?;
+    let receipt = told["items"][0]["id"].as_str().with_context(|| format!("{told}"))?;
+    for format in exchange::Format::ALL {
+        let what = format.name();
+        let ours = lead.get(&format!("/api/v1/warnings/{id}/export?format={what}"))?;
+        let theirs = bank.get(&format!("/api/v1/receipts/{receipt}/export?format={what}&revision=1"))?;
+        ensure!((ours.status, theirs.status) == (200, 200), "{what}: {} {}", ours.body, theirs.body);
+        ensure!(theirs.body.contains("203.0.113.9") && !theirs.body.contains("grid-1"), "{what}: {}", theirs.body);
+        // The others name it by UUIDs that are made of it.
+        ensure!(ours.body.contains(&id) || matches!(what, "stix" | "misp" | "idea"), "{what}: {}", ours.body);
+    }
+    for (client, path, status) in [
+        (&bank, format!("/api/v1/warnings/{id}/export?format=cap"), 404),
+        (&metro, format!("/api/v1/receipts/{receipt}/export?format=cap"), 404),
+        (&bank, format!("/api/v1/receipts/{receipt}/export?format=cap&revision=7"), 404),
+        (&bank, format!("/api/v1/receipts/{receipt}/export?format=pdf"), 400),
+    ] {
+        let answer = client.get(&path)?;
+        ensure!(answer.status == status, "{path}: {} {}", answer.status, answer.body);
+    }
+    let reports = |client: &tests::http::Client, alias: &str| -> Result<usize> {
+        let said = client.json(&format!("/taxii2/desk/collections/{alias}/objects/?match[type]=report"))?;
+        Ok(said["objects"].as_array().map_or(0, Vec::len))
+    };
+    ensure!(reports(&bank, "unit-bank-1")? == 1 && reports(&bank, "sector-finance")? == 1 && reports(&metro, "unit-metro-1")? == 0);
+    // Lifted: the same report in a later version, and CAP's all-clear names what it follows.
+    act(Some(&id), json!({ "act": "lift", "reason": "over", "override_reason": "the source is gone" }))?;
+    let clear = bank.get(&format!("/api/v1/receipts/{receipt}/export?format=cap"))?.body;
+    ensure!(clear.contains("AllClear") && clear.contains(&format!("{id}-1,")), "{clear}");
+    ensure!(reports(&bank, "unit-bank-1")? == 1);
     Ok(())
 }
