@@ -357,7 +357,7 @@ fn special(kind: &str, map: &Map<String, Value>, fault: &mut dyn FnMut(String)) 
             fault("opinion is strongly-disagree, disagree, neutral, agree or strongly-agree".to_owned());
         }
         "grouping" if map.get("name").is_some_and(|n| n.as_str().is_none_or(|t| t.trim().is_empty())) => fault("name is empty".to_owned()),
-        "marking-definition" if !has("extensions") && !(has("definition") && has("definition_type")) => {
+        "marking-definition" if !(has("extensions") || has("definition") && has("definition_type")) => {
             fault("a marking has a definition_type and a definition, or an extension".to_owned());
         }
         "sighting" if !count("count", 0) => fault("count is 0 to 999999999".to_owned()),

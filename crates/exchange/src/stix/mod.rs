@@ -128,6 +128,9 @@ pub fn objects(told: &Told) -> Vec<Value> {
     report.insert("published".into(), json!(millis(told.begun())));
     report.insert("confidence".into(), json!(confidence(told)));
     report.insert("lang".into(), json!("en"));
+    // So that people on both sides speak of it by the same name.
+    let name = json!({ "source_name": told.sender.name, "external_id": told.identifier(revision.number) });
+    report.insert("external_references".into(), json!([name]));
     report.insert("object_refs".into(), json!(named));
     let modified = text(&report, "modified");
     out.push(Value::Object(report));
