@@ -247,7 +247,7 @@ const fn word_needs_escape(word: u64) -> u64 {
     let quote = (word ^ EACH * b'"' as u64).wrapping_sub(EACH);
     let slash = (word ^ EACH * b'\\' as u64).wrapping_sub(EACH);
     let delete = (word ^ EACH * 0x7f).wrapping_sub(EACH);
-    (below | quote | slash | delete) & !word & EACH << 7
+    (below | quote | slash | delete) & !word & (EACH << 7)
 }
 
 fn needs_escape_somewhere(bytes: &[u8]) -> bool {
