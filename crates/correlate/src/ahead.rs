@@ -57,20 +57,21 @@ impl Ahead {
         self.asked.clear();
     }
 
-    /// Gives back what was gathered of a finding: who listens, and where its groups begin in `asked`.
-    pub(crate) fn recall(&mut self, finding: &Finding, seen: &mut Seen) -> Option<(Listening, usize)> {
+    /// Gives back what was gathered of a finding that these listen to; answers where its groups begin in `asked`.
+    pub(crate) fn recall(&mut self, finding: &Finding, listening: Listening, seen: &mut Seen) -> Option<usize> {
         if self.is_empty() {
             return None;
         }
         let event = finding.event.as_ref().filter(|_| plain(finding))?;
         let gathered = self.gathered.get_mut(self.next)?;
-        if !gathered.event.as_ref().is_some_and(|known| Arc::ptr_eq(known, event)) {
+        // One event may be found by several rules.
+        if gathered.listening != listening || !gathered.event.as_ref().is_some_and(|known| Arc::ptr_eq(known, event)) {
             return None;
         }
         gathered.event = None;
         self.next += 1;
         std::mem::swap(seen, &mut gathered.seen);
-        Some((gathered.listening, gathered.asked))
+        Some(gathered.asked)
     }
 
     pub(crate) fn asked(&self, at: usize) -> Option<Asked> {

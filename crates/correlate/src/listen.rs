@@ -58,7 +58,7 @@ impl Listener {
 }
 
 /// The listeners of one rule: a stretch of all.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Listening {
     from: u32,
     to: u32,

@@ -413,6 +413,21 @@ fn a_sequence_in_the_wrong_order_is_none_and_equal_times_are_in_order() {
 }
 
 #[test]
+fn one_event_of_two_rules_that_come_in_another_order_than_foreseen_is_each_of_its_own() {
+    let mut w = windows(&[
+        correlation("event_count", &["a"], &["src_endpoint.ip"], 60, &[(Operator::Gte, 9.0)], &[]),
+        correlation("event_count", &["b"], &["dst_endpoint.port"], 60, &[(Operator::Gte, 2.0)], &[]),
+    ]);
+    let of = |rule: usize, seq: u64| finding(&Seen { port: 7, ..seen(rule, seq as f64, seq) });
+    let a = of(0, 1);
+    let b = Finding { rule: of(1, 1).rule, ..a.clone() };
+    w.foresee([&a, &b].into_iter());
+    w.correlate(Timestamp::from_secs(1), &mut vec![b]);
+    w.correlate(Timestamp::from_secs(2), &mut vec![of(1, 2)]);
+    assert_eq!((w.counters().entries, w.counters().told), (2, 1), "both are of rule b and of one port");
+}
+
+#[test]
 fn a_flood_of_strangers_does_not_push_out_the_slow_one() {
     let limits = Limits { groups_max: 1_000, ..Limits::default() };
     let mut w = limited(&[count_rule(3.0, 600)], limits);

@@ -227,14 +227,11 @@ impl Windows {
         if finding.span.is_some() && finding.reasons.iter().any(|r| r.args.iter().any(|(n, _)| n == "again")) {
             return;
         }
-        let (listening, asked) = match self.ahead.recall(finding, &mut self.seen) {
-            Some((listening, asked)) => (listening, Some(asked)),
-            None => {
-                let Some(listening) = self.listeners.find(&finding.rule) else { return };
-                self.seen.gather(finding, &mut self.names, &mut std::iter::empty());
-                (listening, None)
-            }
-        };
+        let Some(listening) = self.listeners.find(&finding.rule) else { return };
+        let asked = self.ahead.recall(finding, listening, &mut self.seen);
+        if asked.is_none() {
+            self.seen.gather(finding, &mut self.names, &mut std::iter::empty());
+        }
         let mut told = Vec::new();
         self.see(finding, now);
         for (n, place) in listening.range().enumerate() {
