@@ -81,6 +81,11 @@ pub enum Command {
         #[arg(long, value_enum)]
         reason: CloseWord,
     },
+    /// Take back what `ack --query` or `close --query` did, within an hour
+    Undo {
+        /// The token it printed
+        token: String,
+    },
     /// Follow alerts as they come; resumes where it was after a cut
     ///
     ///   vedette tail 'severity>=high' --follow -o jsonl | jq .title
@@ -203,8 +208,11 @@ pub struct AlertsArgs {
 #[derive(Debug, Clone, Args)]
 pub struct JudgeArgs {
     /// Alert ids
-    #[arg(required = true)]
+    #[arg(required_unless_present = "query", conflicts_with = "query")]
     ids: Vec<String>,
+    /// All open alerts this query matches, in place of ids; prints the token that undoes it
+    #[arg(long)]
+    query: Option<String>,
     /// A note kept in the history
     #[arg(long)]
     note: Option<String>,
@@ -350,6 +358,10 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             let reason = reason.to_possible_value().map(|v| v.get_name().to_owned());
             return judge(client, printer, args, "close", reason).await;
         }
+        Command::Undo { token } => {
+            let done = client.post("/api/v1/alerts/undo", &[], &json!({"undo": token})).await?;
+            return Ok(say_bulk(printer, &done));
+        }
         Command::Tail { query, follow } => return tail::tail(client, printer, query, *follow).await,
         Command::Events { query, limit } => printer.list(&client.pages("/api/v1/events", &[("q", query)], *limit).await?, show::EVENTS),
         Command::Agents { liveness } => {
@@ -446,6 +458,11 @@ fn word(text: &str) -> Result<&str, Trouble> {
 
 /// The same judgement for each alert; says how many matched, changed and were left out, and why.
 async fn judge(client: &Client, printer: &Printer, args: &JudgeArgs, action: &str, reason: Option<String>) -> Result<u8, Trouble> {
+    if let Some(query) = &args.query {
+        let body = json!({"q": query, "action": action, "reason": reason, "note": args.note, "dry_run": args.dry_run});
+        let done = client.post("/api/v1/alerts/triage", &[], &body).await?;
+        return Ok(say_bulk(printer, &done));
+    }
     let mut rows = Vec::new();
     let mut skipped = 0;
     for id in &args.ids {
@@ -467,6 +484,31 @@ async fn judge(client: &Client, printer: &Printer, args: &JudgeArgs, action: &st
     }
     printer.list(&rows, show::JUDGED);
     Ok(if skipped == 0 { exit::DONE } else { exit::FOUND })
+}
+
+/// The sample as a table; what matched, changed and was left out on the error stream.
+fn say_bulk(printer: &Printer, done: &Value) -> u8 {
+    let zh = printer.lang == Language::Zh;
+    let show = |a: &Value| json!({"id": a["id"], "changed": done["dry_run"] != true, "state": a["state"], "owner": a["owner"], "title": a["title"], "title_zh": a["title_zh"]});
+    let rows: Vec<Value> = done["sample"].as_array().into_iter().flatten().map(show).collect();
+    printer.list(&rows, show::JUDGED);
+    let skipped = done["skipped"].as_array().map_or(&[][..], Vec::as_slice);
+    for one in skipped {
+        let why = if zh { &one["why_zh"] } else { &one["why"] };
+        let text = format!("{}: {} {}", one["id"].as_str().unwrap_or(""), one["code"].as_str().unwrap_or(""), why.as_str().unwrap_or(""));
+        eprintln!("{}", clean(text.trim_end()));
+    }
+    let (matched, changed) = (&done["matched"], &done["changed"]);
+    match (done["dry_run"] == true, zh) {
+        (true, true) => eprintln!("匹配 {matched} 条，将更改 {changed} 条；未作任何更改"),
+        (true, false) => eprintln!("{matched} match, {changed} would change; nothing was done"),
+        (false, true) => eprintln!("匹配 {matched} 条，已更改 {changed} 条，跳过 {} 条", skipped.len()),
+        (false, false) => eprintln!("{matched} matched, {changed} changed, {} skipped", skipped.len()),
+    }
+    if let Some(token) = done["undo"].as_str() {
+        eprintln!("{}: vedette undo {}", if zh { "撤销（一小时内）" } else { "to undo within the hour" }, clean(token));
+    }
+    if skipped.is_empty() { exit::DONE } else { exit::FOUND }
 }
 
 /// What a person would look at first when something seems wrong.

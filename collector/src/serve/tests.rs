@@ -1,5 +1,6 @@
 //! What a caller may rely on: the contract, the gate, isolation between units, login, triage, headers.
 
+mod bulk;
 mod matters;
 mod warnings;
 

@@ -224,3 +224,60 @@ fn word(value: &impl Serialize) -> String {
         _ => String::new(),
     }
 }
+
+/// A decision about all alerts a query matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkTriage {
+    /// The list's own query language.
+    #[serde(default)]
+    pub q: String,
+    /// As the list has it; default `open`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sector: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    pub action: TriageAction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What was done, or would be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BulkOutcome {
+    pub dry_run: bool,
+    pub matched: u64,
+    pub changed: u64,
+    /// Alerts that were left as they are, and why.
+    pub skipped: Vec<BulkSkip>,
+    /// The first ten.
+    pub sample: Vec<Alert>,
+    /// Token that undoes it, once, within an hour, by the same person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BulkSkip {
+    pub id: String,
+    /// Code of the problem.
+    pub code: String,
+    pub why: String,
+    pub why_zh: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkUndo {
+    /// `BulkOutcome.undo`.
+    pub undo: String,
+}

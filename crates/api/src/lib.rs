@@ -24,7 +24,10 @@ mod why;
 
 pub use ::matter::{Permission, Role};
 pub use agent::{Agent, AgentPage, Coverage, LedgerRow, Liveness};
-pub use alert::{Alert, AlertPage, BothTexts, Evidence, Note, NotePage, Reason, Technique, Triage, TriageAction, TriageOutcome, UnitName};
+pub use alert::{
+    Alert, AlertPage, BothTexts, BulkOutcome, BulkSkip, BulkTriage, BulkUndo, Evidence, Note, NotePage, Reason, Technique, Triage,
+    TriageAction, TriageOutcome, UnitName,
+};
 pub use audit::{AuditEntry, AuditPage, AuditProof};
 pub use baseline::{Baseline, BaselineChange, BaselineDetail, BaselineEdit, BaselineEntry, BaselineMark, BaselinePage};
 pub use delivery::{Attempt, Channel, ChannelPage, ChannelTest, ChannelTested, Delivery, DeliveryPage};

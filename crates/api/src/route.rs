@@ -101,6 +101,11 @@ routes! {
     AlertWhy "explainAlert" Get "/api/v1/alerts/{id}/why" EventsRead "alerts" "The engine's own trace: rules, conditions with values, window, register facts, recomputed from the events kept" [] None => Reply::Json("Why");
     AlertTriage "triageAlert" Post "/api/v1/alerts/{id}/triage" AlertsTriage "alerts" "Acknowledge, investigate, escalate, close, reopen or note; 409 shows the other person's change" []
         Some("Triage") => Reply::Json("TriageOutcome"), if_match;
+    AlertsBefore "listJudgedBefore" Get "/api/v1/alerts/{id}/before" AlertsRead "alerts" "How alerts of the same rule about the same values were closed before, newest first" []
+        None => Reply::Json("AlertPage");
+    AlertsTriage "triageAlerts" Post "/api/v1/alerts/triage" AlertsTriage "alerts" "The same decision for all alerts a query matches; dry_run previews, the token undoes" []
+        Some("BulkTriage") => Reply::Json("BulkOutcome");
+    AlertsUndo "undoTriage" Post "/api/v1/alerts/undo" AlertsTriage "alerts" "Take a decision on many alerts back; what changed since is left" [] Some("BulkUndo") => Reply::Json("BulkOutcome");
     EventsList "searchEvents" Get "/api/v1/events" EventsRead "events" "Events, newest first" [Q, text("from", "RFC 3339"), text("to", "RFC 3339"), LIMIT, CURSOR] None => Reply::List("EventPage");
     EventGet "getEvent" Get "/api/v1/events/{id}" EventsRead "events" "One event" [] None => Reply::Json("EventRecord");
     AgentsList "listAgents" Get "/api/v1/agents" AgentsRead "agents" "Agents with liveness, coverage and ledger"

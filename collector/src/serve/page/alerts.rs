@@ -110,6 +110,8 @@ struct AlertView<'a> {
     trace: std::collections::BTreeMap<String, Vec<api::WhyVerdict>>,
     window: Option<api::WhyWindow>,
     span_s: i64,
+    /// How alerts like it were closed before.
+    before: Vec<Alert>,
 }
 
 fn number(value: Option<&Value>) -> Option<u64> {
@@ -207,6 +209,12 @@ fn view<'a>(shared: &Shared, page: &'a Page, caller: &Caller, id: &str, conflict
         dots: evidence.as_ref().map(|e| dots(page, e)).unwrap_or_default(),
         notes: notes(shared, &caller.scope, &alert)?,
         span_s: (alert.last_time - alert.first_time) / event::SECOND_NS,
+        before: shared
+            .desk
+            .judged_before(&caller.scope, &alert, crate::serve::routes::bulk::BEFORE_MAX)?
+            .iter()
+            .map(Shared::show)
+            .collect(),
         alert: shown,
         evidence,
         rule,

@@ -6,6 +6,7 @@ pub use agents::all as agents_in_scope;
 pub mod alerts;
 mod audit;
 mod baselines;
+pub mod bulk;
 pub mod deliveries;
 pub mod differences;
 mod events;
@@ -62,6 +63,9 @@ fn handler(op: Op) -> MethodRouter<App> {
         Op::AlertHistory => get(alerts::history),
         Op::AlertWhy => get(why::one),
         Op::AlertTriage => post(alerts::triage),
+        Op::AlertsBefore => get(bulk::before),
+        Op::AlertsTriage => post(bulk::triage),
+        Op::AlertsUndo => post(bulk::undo),
         Op::EventsList => get(events::list),
         Op::EventGet => get(events::one),
         Op::AgentsList => get(agents::list),
