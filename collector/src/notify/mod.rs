@@ -6,6 +6,7 @@
 //! Promises: a message is taken once (cursor and deliveries in one transaction); an attempt is on disk before it is made; what was under way at
 //! a kill is sent again under the same key (Message-ID, Idempotency-Key); what was confirmed is never sent again.
 
+mod noted;
 pub mod recipients;
 pub mod setup;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use event::Timestamp;
-use matter::{Actor, Both, Kind, Message, Permission, Recipient};
+use matter::{Both, Message, Permission, Recipient};
 use notifier::queue::{HELD_MAX, RED};
 use notifier::{Configured, Delivery, Letter, Parcel, Queue, Settled, Verdict};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -34,7 +35,7 @@ use crate::store::desk::{DeliveryEnd, DeliveryRow};
 use wire::Got;
 
 /// Messages taken in one transaction.
-const TAKE_MAX: usize = 500;
+const TAKE_MAX: usize = 200;
 /// Messages of a digest that are looked up; robots list fewer.
 const LISTED_MAX: usize = 500;
 /// Ended deliveries are kept as long as the law asks for logs.
@@ -43,6 +44,8 @@ const PRUNE_EVERY_NS: i64 = 600 * event::SECOND_NS;
 const PRUNE_MAX: usize = 10_000;
 /// However quiet it is, the thread looks this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often what others see is brought up to date while there is something to do.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// How long a stop waits for answers under way.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -153,6 +156,7 @@ impl Notifier {
             }
         });
         let mut carrier = Thread {
+            noted: noted::Noted::start(office.clone(), clock)?,
             notifier: notifier.clone(),
             desk,
             office,
@@ -166,6 +170,7 @@ impl Notifier {
             behind: false,
             pruned: Timestamp::from_ns(0),
             shown: BTreeSet::new(),
+            shown_at: Timestamp::from_ns(0),
         };
         let thread = std::thread::Builder::new().name("notify".into()).spawn(move || carrier.run(&inbox))?;
         Ok((notifier, thread))
@@ -248,6 +253,7 @@ impl Notifier {
 
 struct Thread {
     notifier: Arc<Notifier>,
+    noted: noted::Noted,
     desk: Arc<dyn DeskStore>,
     office: Arc<Office>,
     queue: Queue,
@@ -262,6 +268,7 @@ struct Thread {
     pruned: Timestamp,
     /// Series of the waiting gauge that were ever shown: one that is empty shows zero.
     shown: BTreeSet<String>,
+    shown_at: Timestamp,
 }
 
 impl Thread {
@@ -276,18 +283,26 @@ impl Thread {
                 setup = fresh;
                 self.queue.configure(setup.patience, setup.limits());
             }
-            self.take(&setup);
+            let more = self.take(&setup);
             if self.behind && self.queue.held() < HELD_MAX / 2 {
                 self.load();
             }
             while let Some(parcel) = self.queue.next((self.clock)()) {
                 under_way += usize::from(self.begin(&setup, parcel));
             }
-            self.show();
+            let shown = self.show();
             self.prune();
             let now = (self.clock)();
-            let wait = self.queue.due(now).map_or(LOOK_EVERY, |due| {
-                Duration::from_nanos(u64::try_from(due.since(now)).unwrap_or(0)).clamp(Duration::from_millis(1), LOOK_EVERY)
+            // Reds among what was just taken are on their way before the next messages are taken.
+            let longest = if more {
+                Duration::ZERO
+            } else if shown {
+                LOOK_EVERY
+            } else {
+                SHOW_EVERY
+            };
+            let wait = self.queue.due(now).map_or(longest, |due| {
+                Duration::from_nanos(u64::try_from(due.since(now)).unwrap_or(0)).max(Duration::from_millis(1)).min(longest)
             });
             let mut note = match inbox.recv_timeout(wait) {
                 Ok(note) => Some(note),
@@ -388,40 +403,36 @@ impl Thread {
         }
     }
 
-    /// New messages become deliveries.
-    fn take(&mut self, setup: &Setup) {
-        loop {
-            let messages = match self.desk.untaken_messages(TAKE_MAX) {
-                Ok(messages) => messages,
-                Err(error) => {
-                    error!(%error, "messages cannot be read");
-                    return;
-                }
-            };
-            let Some(through) = messages.last().map(|(number, _)| *number) else { return };
-            let (book, now) = (self.office.book(), (self.clock)());
-            let rows: Vec<DeliveryRow> =
-                messages.iter().flat_map(|(number, message)| recipients::deliveries(&book, setup, *number, message, now)).collect();
-            match self.desk.take_messages(through, &rows) {
-                Ok(stored) => {
-                    for row in stored {
-                        if row.state == "queued" {
-                            self.hold(row);
-                        } else {
-                            warn!(unit = row.unit, about = row.about, reason = row.reason, "a message has nobody it can reach");
-                            self.metrics.dead.with(&[&row.channel, level_word(row.rank)]).inc();
-                        }
+    /// New messages become deliveries, so many at a time; true where there are more.
+    fn take(&mut self, setup: &Setup) -> bool {
+        let messages = match self.desk.untaken_messages(TAKE_MAX) {
+            Ok(messages) => messages,
+            Err(error) => {
+                error!(%error, "messages cannot be read");
+                return false;
+            }
+        };
+        let Some(through) = messages.last().map(|(number, _)| *number) else { return false };
+        let (book, now) = (self.office.book(), (self.clock)());
+        let rows: Vec<DeliveryRow> =
+            messages.iter().flat_map(|(number, message)| recipients::deliveries(&book, setup, *number, message, now)).collect();
+        match self.desk.take_messages(through, &rows) {
+            Ok(stored) => {
+                for row in stored {
+                    if row.state == "queued" {
+                        self.hold(row);
+                    } else {
+                        warn!(unit = row.unit, about = row.about, reason = row.reason, "a message has nobody it can reach");
+                        self.metrics.dead.with(&[&row.channel, level_word(row.rank)]).inc();
                     }
                 }
-                Err(error) => {
-                    error!(%error, "deliveries cannot be written");
-                    return;
-                }
             }
-            if messages.len() < TAKE_MAX {
-                return;
+            Err(error) => {
+                error!(%error, "deliveries cannot be written");
+                return false;
             }
         }
+        messages.len() >= TAKE_MAX
     }
 
     /// Writes the attempt down, then makes it. False where it was not made.
@@ -505,7 +516,7 @@ impl Thread {
                     let took = now.since(Timestamp::from_ns(row.told)).max(0) as f64 / event::SECOND_NS as f64;
                     self.metrics.seconds.with(&labels).observe(took);
                 }
-                self.delivered(channel, &rows, now);
+                self.noted.delivered(channel, &rows);
             }
             "failed" => {
                 self.metrics.failed.with(&[channel]).inc();
@@ -518,23 +529,13 @@ impl Thread {
         }
     }
 
-    /// Tells the matters that a unit's people were reached, where their kind wants to know.
-    fn delivered(&self, channel: &str, rows: &[DeliveryRow], now: Timestamp) {
-        let about: BTreeSet<(&str, &str)> =
-            rows.iter().filter(|r| !r.unit.is_empty()).map(|r| (r.kind.as_str(), r.about.as_str())).collect();
-        for (kind, id) in about {
-            if Kind::find(kind).and_then(|k| k.act_row("delivered")).is_none() {
-                continue;
-            }
-            let act = serde_json::json!({"act": "delivered", "channel": channel});
-            let order = matter::Order { kind: kind.to_owned(), id: Some(id.to_owned()), expected: None, act, key: None };
-            if let Err(error) = self.office.act(&Actor::desk(), now, order) {
-                tracing::debug!(kind, id, %error, "a delivery is not noted at its matter");
-            }
+    /// Brings what others see up to date, twice a second at most; true where it is.
+    fn show(&mut self) -> bool {
+        let now = (self.clock)();
+        if now.since(self.shown_at).abs() < i64::try_from(SHOW_EVERY.as_nanos()).unwrap_or(i64::MAX) {
+            return false;
         }
-    }
-
-    fn show(&mut self) {
+        self.shown_at = now;
         let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
         let waiting: BTreeMap<String, [usize; 5]> = self.queue.waiting().into_iter().map(|(n, w)| (n.to_owned(), w)).collect();
         self.shown.extend(waiting.keys().cloned());
@@ -545,6 +546,7 @@ impl Thread {
                 self.metrics.waiting.with(&[name, level_word(rank)]).set_int(n as u64);
             }
         }
+        true
     }
 
     fn prune(&mut self) {

@@ -369,9 +369,9 @@ impl Line {
                 continue;
             }
             let of_lane = |rank: Rank| (rank == RED) == red;
-            let waiting = self.waiting.values().filter(|d| of_lane(d.rank)).map(|d| d.not_before).min();
-            let again = self.again.values().filter(|p| of_lane(p.rank)).map(|p| p.not_before).min();
-            let Some(mut at) = waiting.into_iter().chain(again).min() else { continue };
+            let waiting = self.waiting.values().filter(|d| of_lane(d.rank)).map(|d| d.not_before);
+            let again = self.again.values().filter(|p| of_lane(p.rank)).map(|p| p.not_before);
+            let Some(mut at) = soonest_of(again.chain(waiting), now) else { continue };
             if self.free(limits, red) == 0 {
                 // A slot comes free when enough of the oldest attempts have left the window.
                 let most = if red { limits.most } else { limits.most.saturating_sub(limits.reserve) } as usize;
@@ -383,6 +383,18 @@ impl Line {
         }
         soonest
     }
+}
+
+/// The earliest, looked for no further than the first that has come.
+fn soonest_of(times: impl Iterator<Item = Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let mut soonest: Option<Timestamp> = None;
+    for at in times {
+        if at <= now {
+            return Some(now);
+        }
+        soonest = Some(soonest.map_or(at, |s| s.min(at)));
+    }
+    soonest
 }
 
 /// Hours in which people are not called for what can wait: yellow, blue and what has no level. Never red, never orange.
