@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::count::{CampaignFact, ClockFact, DrillFact, Facts, IncidentFact, OrderFact, ReceiptFact, WarningFact};
 use crate::clock::Clock;
 use crate::drill::Drill;
+use crate::incident::{CloseReason, Incident};
 use crate::order::WorkOrder;
 
 impl Facts {
@@ -70,16 +71,20 @@ impl Facts {
         Some(())
     }
 
+    /// One that was taken into another counts there; one that was none counts not at all.
     fn add_incident(&mut self, body: &Value) -> Option<()> {
-        let at = |key: &str| time(body.get(key)).or_else(|| time(body.get(key)?.get("at"))).or_else(|| time(body.get(key)?.get("time")));
-        self.incidents.push(IncidentFact {
-            confirmed: at("confirmed"),
-            closed: at("closed"),
-            exercise: yes(body, "exercise"),
-            grade: body.get("grade").and_then(Value::as_u64).and_then(|g| u8::try_from(g).ok()).unwrap_or(0),
-            category: body.get("category").and_then(Value::as_str).unwrap_or("").to_owned(),
-        });
-        body.get("state").map(|_| ())
+        let incident: Incident = serde_json::from_value(body.clone()).ok()?;
+        let none = incident.closed.as_ref().is_some_and(|c| c.reason != CloseReason::Resolved);
+        if incident.merged_into.is_none() && !none {
+            self.incidents.push(IncidentFact {
+                confirmed: incident.reached.get("confirmed").map(|s| s.time),
+                closed: incident.closed.as_ref().and_then(|_| incident.reached.get("closed")).map(|s| s.time),
+                exercise: incident.exercise,
+                grade: incident.grade.unwrap_or(0),
+                category: incident.category,
+            });
+        }
+        Some(())
     }
 
     fn add_warning(&mut self, id: &str, body: &Value) -> Option<()> {

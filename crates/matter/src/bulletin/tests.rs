@@ -219,3 +219,35 @@ fn facts_of_the_desks_own_matters() {
     let c = facts.counts(&Period::of(Every::Daily, T, 480));
     assert_eq!((c.orders, c.order_feedback.in_time, c.clocks), (1, 1, Owed { due: 1, in_time: 0, late: 0, missing: 1 }));
 }
+
+/// What is read of other kinds is what those kinds write.
+#[test]
+fn facts_of_a_warning_its_receipts_and_an_incident() {
+    let mut stage = Stage::new();
+    let draft = json!({"act": "draft", "title": {"zh": "预警", "en": "Warning"}, "event": {"zh": "外联", "en": "beacon"},
+        "measures": [{"zh": "封堵", "en": "block"}], "units": ["bank", "grid"]});
+    let id = stage.open(&operator(), "warning", draft);
+    stage.does(&operator(), "warning", &id, json!({"act": "assess", "level": "yellow", "reason": "两处外联"}));
+    stage.does(&operator(), "warning", &id, json!({"act": "issue"}));
+    let receipt = crate::id_of("receipt", &[&id, "bank"]);
+    stage.pass(60);
+    stage.does(&crate::Actor::desk(), "receipt", &receipt, json!({"act": "delivered", "channel": "mail"}));
+    stage.pass(540);
+    stage.does(&of("bank"), "receipt", &receipt, json!({"act": "sign"}));
+    stage.pass(600);
+    stage.does(&of("bank"), "receipt", &receipt, json!({"act": "feed_back", "affected": "no"}));
+    let incident = stage.open(&operator(), "incident", json!({"act": "open", "title": "勒索"}));
+    stage.does(&operator(), "incident", &incident, json!({"act": "confirm", "category": "01007", "grade": 3, "note": "已核实"}));
+    stage.pass(3 * 3600);
+    let mut facts = Facts::default();
+    for kind in ["campaign", "incident", "warning", "receipt"] {
+        for (id, body) in stage.shelf.all(kind) {
+            assert!(facts.add(kind, &id, &body), "{kind}: {body}");
+        }
+    }
+    let c = facts.counts(&Period::of(Every::Daily, T, 480));
+    assert_eq!((c.warnings, json!(c.warnings_by_level), json!(c.steps)), (1, json!({"yellow": 1}), json!({"issue": 1})));
+    assert_eq!(c.sign, Owed { due: 2, in_time: 1, late: 0, missing: 1 });
+    assert_eq!((c.to_notice.p50_s, c.to_sign.p50_s, c.to_feed_back.p50_s), (Some(60), Some(600), Some(1200)));
+    assert_eq!((c.incidents, c.incidents_by_grade), (1, [0, 0, 1, 0]));
+}

@@ -180,3 +180,27 @@ fn a_scenario_that_makes_no_sense_is_refused() {
     let cast = json!({"act": "plan", "scenario": small(), "cast": {"bank": "nowhere"}});
     assert!(stage.refused(&lead(), "drill", None, cast).contains("no unit 'nowhere'"));
 }
+
+/// A drill's warning goes its whole way, marked, and its receipts count.
+#[test]
+fn a_unit_that_signs_scores() {
+    let mut stage = Stage::new();
+    let id = plan(&stage, &small(), json!({"bank": "bank"}));
+    stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+    let (warning, body) = stage.shelf.all("warning").remove(0);
+    assert_eq!((&body["exercise"], &body["drill"]), (&json!(true), &json!(id)));
+    stage.pass(120);
+    stage.does(&operator(), "warning", &warning, json!({"act": "edit", "measures": [{"zh": "封堵", "en": "block"}]}));
+    stage.does(&operator(), "warning", &warning, json!({"act": "assess", "level": "yellow", "reason": "外联"}));
+    stage.does(&operator(), "warning", &warning, json!({"act": "issue"}));
+    stage.pass(300);
+    let receipt = crate::id_of("receipt", &[&warning, "bank"]);
+    assert_eq!(stage.body("receipt", &receipt)["exercise"], true);
+    stage.does(&of("bank"), "receipt", &receipt, json!({"act": "sign"}));
+    stage.does(&lead(), "drill", &id, json!({"act": "finish"}));
+    let score = stage.body("drill", &id)["score"].clone();
+    assert_eq!(score["results"][0], json!({"met": true, "took_s": 120, "by": warning}), "work on the warning is detection");
+    assert_eq!(score["results"][3], json!({"met": true, "took_s": 300, "by": "bank"}));
+    assert_eq!(score["results"][4]["met"], false, "quiet was expected: {score}");
+    assert!(stage.shelf.messages().iter().all(|m| m.exercise));
+}
