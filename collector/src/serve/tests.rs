@@ -86,9 +86,12 @@ impl House {
 /// A path with something in its holes.
 fn filled(path: &str, house: &House) -> String {
     let id = sample::alert(0, house.shared.now()).id.0;
-    path.replace("{version}", "x")
-        .replace("{*path}", "console.css")
-        .replace("{id}", if path.contains("agents") { "0000000000000001" } else { &id })
+    let id = match path {
+        _ if path.contains("agents") => "0000000000000001",
+        _ if path.contains("weaknesses") => "CVE-2024-3400",
+        _ => &id,
+    };
+    path.replace("{version}", "x").replace("{*path}", "console.css").replace("{id}", id)
 }
 
 #[tokio::test]
