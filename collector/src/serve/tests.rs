@@ -91,7 +91,12 @@ fn filled(path: &str, house: &House) -> String {
         _ if path.contains("weaknesses") => "CVE-2024-3400",
         _ => &id,
     };
-    path.replace("{version}", "x").replace("{*path}", "console.css").replace("{id}", id)
+    let query = match path {
+        _ if !path.ends_with("/{id}/export") => "",
+        _ if path.contains("incidents") => "?format=ocsf",
+        _ => "?format=cap",
+    };
+    path.replace("{version}", "x").replace("{*path}", "console.css").replace("{id}", id) + query
 }
 
 #[tokio::test]

@@ -258,6 +258,7 @@ async fn the_pages_work_by_forms_alone() {
     let post = async |path: &str, form: &str| {
         let request = Request::post(path)
             .header("accept", "text/html")
+            .header("accept-language", "en")
             .header("cookie", &cookie)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         house.send(request.body(Body::from(format!("csrf={csrf}&{form}"))).unwrap()).await
