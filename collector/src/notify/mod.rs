@@ -171,6 +171,7 @@ impl Notifier {
             pruned: Timestamp::from_ns(0),
             shown: BTreeSet::new(),
             shown_at: Timestamp::from_ns(0),
+            red_taken: 0,
         };
         let thread = std::thread::Builder::new().name("notify".into()).spawn(move || carrier.run(&inbox))?;
         Ok((notifier, thread))
@@ -269,6 +270,8 @@ struct Thread {
     /// Series of the waiting gauge that were ever shown: one that is empty shows zero.
     shown: BTreeSet<String>,
     shown_at: Timestamp,
+    /// Red messages up to this number were taken before their turn.
+    red_taken: u64,
 }
 
 impl Thread {
@@ -276,14 +279,14 @@ impl Thread {
         let mut setup = self.notifier.setup();
         self.queue.configure(setup.patience, setup.limits());
         self.load();
-        let mut under_way = 0usize;
+        let (mut under_way, mut more) = (0usize, true);
         loop {
             let fresh = self.notifier.setup();
             if !Arc::ptr_eq(&fresh, &setup) {
                 setup = fresh;
                 self.queue.configure(setup.patience, setup.limits());
             }
-            let more = self.take(&setup);
+            more = self.take(&setup, more);
             if self.behind && self.queue.held() < HELD_MAX / 2 {
                 self.load();
             }
@@ -403,8 +406,18 @@ impl Thread {
         }
     }
 
-    /// New messages become deliveries, so many at a time; true where there are more.
-    fn take(&mut self, setup: &Setup) -> bool {
+    /// New messages become deliveries, so many at a time; true where there are more. Where there were more the last time (`many`), red ones
+    /// are taken before all others.
+    fn take(&mut self, setup: &Setup, many: bool) -> bool {
+        if many {
+            let reds = self.desk.untaken_red(self.red_taken, TAKE_MAX).unwrap_or_default();
+            if let Some(last) = reds.last().map(|(number, _)| *number)
+                && self.make(setup, &reds, None)
+            {
+                self.red_taken = last;
+                return true;
+            }
+        }
         let messages = match self.desk.untaken_messages(TAKE_MAX) {
             Ok(messages) => messages,
             Err(error) => {
@@ -413,26 +426,30 @@ impl Thread {
             }
         };
         let Some(through) = messages.last().map(|(number, _)| *number) else { return false };
+        self.make(setup, &messages, Some(through)) && messages.len() >= TAKE_MAX
+    }
+
+    /// Makes the deliveries of these messages; false where they could not be written.
+    fn make(&mut self, setup: &Setup, messages: &[(u64, Message)], through: Option<u64>) -> bool {
         let (book, now) = (self.office.book(), (self.clock)());
         let rows: Vec<DeliveryRow> =
             messages.iter().flat_map(|(number, message)| recipients::deliveries(&book, setup, *number, message, now)).collect();
-        match self.desk.take_messages(through, &rows) {
-            Ok(stored) => {
-                for row in stored {
-                    if row.state == "queued" {
-                        self.hold(row);
-                    } else {
-                        warn!(unit = row.unit, about = row.about, reason = row.reason, "a message has nobody it can reach");
-                        self.metrics.dead.with(&[&row.channel, level_word(row.rank)]).inc();
-                    }
-                }
-            }
+        let stored = match self.desk.take_messages(through, &rows) {
+            Ok(stored) => stored,
             Err(error) => {
                 error!(%error, "deliveries cannot be written");
                 return false;
             }
+        };
+        for row in stored {
+            if row.state == "queued" {
+                self.hold(row);
+            } else {
+                warn!(unit = row.unit, about = row.about, reason = row.reason, "a message has nobody it can reach");
+                self.metrics.dead.with(&[&row.channel, level_word(row.rank)]).inc();
+            }
         }
-        messages.len() >= TAKE_MAX
+        true
     }
 
     /// Writes the attempt down, then makes it. False where it was not made.

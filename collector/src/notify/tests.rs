@@ -206,7 +206,7 @@ async fn what_was_under_way_at_a_kill_goes_again_under_its_key_and_tests_are_mar
         .iter()
         .flat_map(|(n, m)| recipients::deliveries(&office.book(), &setup, *n, m, crate::clock::now()))
         .collect();
-    let numbers: Vec<u64> = desk.take_messages(2, &rows).unwrap().iter().map(|r| r.number).collect();
+    let numbers: Vec<u64> = desk.take_messages(Some(2), &rows).unwrap().iter().map(|r| r.number).collect();
     desk.begin_attempt(&numbers, "G7", "hook", 1, crate::clock::now()).unwrap();
     let metrics = Metrics::new("vedette");
     let (notifier, carrier) = Notifier::start(desk.clone(), office, setup, NotifyMetrics::new(&metrics), crate::clock::now).unwrap();
@@ -249,4 +249,30 @@ async fn a_refused_message_is_a_dead_letter_that_can_go_again() {
     notifier.stop();
     carrier.join().unwrap();
     assert_eq!(desk.delivery(&dead.id).unwrap().unwrap().state, "sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_red_behind_a_thousand_messages_nobody_has_taken_yet_goes_first() {
+    let desk: Arc<dyn DeskStore> = Arc::new(SqliteDesk::in_memory().unwrap());
+    let office = office(&desk, Vec::new());
+    let (address, mut told) = receiver(&[204]).await;
+    let city = Recipient::City { right: Permission::WarningsDraft };
+    let mut all: Vec<Message> = (1..=1_000).map(|n| message(n, Some(Level::Blue), city.clone())).collect();
+    // A title that quotes the word is not a red message.
+    all[0].title.en = "\"level\":\"red\"".into();
+    all.push(message(1_001, Some(Level::Red), city));
+    tell(&desk, &all);
+    let metrics = Metrics::new("vedette");
+    let (notifier, carrier) =
+        Notifier::start(desk.clone(), office, hook(address), NotifyMetrics::new(&metrics), crate::clock::now).unwrap();
+    let (_, body) = told.recv().await.unwrap();
+    assert_eq!((body["level"].as_str(), body["messages"][0]["key"].as_str()), (Some("red"), Some("m1001")));
+    let mut came = 1;
+    while came < 1_001 {
+        let (_, body) = told.recv().await.unwrap();
+        came += body["messages"].as_array().map_or(0, Vec::len);
+    }
+    notifier.stop();
+    carrier.join().unwrap();
+    assert_eq!((came, desk.delivery_counts().unwrap()), (1_001, vec![("hook".to_owned(), "sent".to_owned(), 1_001)]), "each once");
 }

@@ -194,7 +194,8 @@ fn detection(report: &mut Report, programs: &Path, folder: &Path, collector: &Co
     collector.wait_for_agent()?;
     let mut file = std::fs::OpenOptions::new().append(true).open(&log)?;
     let mut times = Vec::new();
-    for n in 0..=20u8 {
+    // The desk folds what comes after twenty open groups of one kind into one: nobody is told of the twenty-first by itself.
+    for n in 0..20u8 {
         let address = format!("203.0.113.{}", n + 1);
         let mut lines = String::new();
         for port in 0..12 {

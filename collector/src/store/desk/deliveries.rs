@@ -143,8 +143,24 @@ pub(super) fn untaken(c: &Connection, limit: usize) -> Result<Vec<(u64, matter::
     super::matters::messages(c, cursor(c)?, limit)
 }
 
-/// Writes the deliveries of messages up to `through`; those that are there already are left. Gives the rows as stored, new ones only.
-pub(super) fn take(tx: &Transaction, through: u64, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, Fault> {
+/// Red messages among those nobody has made deliveries of, with a number above `after`: where others are many, these are taken before them.
+pub(super) fn untaken_red(c: &Connection, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, Fault> {
+    // What a title quotes is found too, and left by who knows the message.
+    let mut find = c.prepare_cached("SELECT number, body FROM message WHERE number > ?1 AND instr(body, '\"level\":\"red\"') > 0 ORDER BY number LIMIT ?2")?;
+    let from = after.max(cursor(c)?);
+    let mut rows = find.query((i64::try_from(from).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX)))?;
+    let mut out = Vec::new();
+    while let Some(r) = rows.next()? {
+        let message: matter::Message = from_json("message", "", &r.get::<_, String>(1)?)?;
+        out.push((r.get::<_, i64>(0)?.cast_unsigned(), message));
+    }
+    out.retain(|(_, m)| m.level == Some(warning::grade::Level::Red));
+    Ok(out)
+}
+
+/// Writes the deliveries of messages, up to `through` where that is all of them; those that are there already are left. Gives the rows as
+/// stored, new ones only.
+pub(super) fn take(tx: &Transaction, through: Option<u64>, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, Fault> {
     let mut out = Vec::with_capacity(rows.len());
     {
         let marks = (2..=22).map(|n| format!("?{}", n - 1)).collect::<Vec<_>>().join(", ");
@@ -179,8 +195,10 @@ pub(super) fn take(tx: &Transaction, through: u64, rows: &[DeliveryRow]) -> Resu
             }
         }
     }
-    tx.prepare_cached("INSERT INTO setting(key, value) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2")?
-        .execute((CURSOR, through.to_string()))?;
+    if let Some(through) = through {
+        tx.prepare_cached("INSERT INTO setting(key, value) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2")?
+            .execute((CURSOR, through.to_string()))?;
+    }
     Ok(out)
 }
 

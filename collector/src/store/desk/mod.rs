@@ -92,8 +92,10 @@ pub trait DeskStore: Send + Sync {
     // The delivery log.
     /// The next messages nobody has made deliveries of.
     fn untaken_messages(&self, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError>;
-    /// Writes the deliveries of all messages up to `through`, in one transaction; gives the new ones as stored.
-    fn take_messages(&self, through: u64, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, DeskError>;
+    /// Red ones among them, with a number above `after`.
+    fn untaken_red(&self, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError>;
+    /// Writes deliveries, those of all messages up to `through` where it is given, in one transaction; gives the new ones as stored.
+    fn take_messages(&self, through: Option<u64>, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, DeskError>;
     /// Deliveries not ended, the most serious first, then the oldest.
     fn open_deliveries(&self, limit: usize) -> Result<Vec<DeliveryRow>, DeskError>;
     /// An attempt begins; durable when this returns.

@@ -307,7 +307,10 @@ impl DeskStore for SqliteDesk {
     fn untaken_messages(&self, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError> {
         self.read(|c| deliveries::untaken(c, limit))
     }
-    fn take_messages(&self, through: u64, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, DeskError> {
+    fn untaken_red(&self, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, DeskError> {
+        self.read(|c| deliveries::untaken_red(c, after, limit))
+    }
+    fn take_messages(&self, through: Option<u64>, rows: &[DeliveryRow]) -> Result<Vec<DeliveryRow>, DeskError> {
         self.write(|tx| deliveries::take(tx, through, rows))
     }
     fn open_deliveries(&self, limit: usize) -> Result<Vec<DeliveryRow>, DeskError> {
