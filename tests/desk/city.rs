@@ -94,14 +94,14 @@ impl Town {
         Ok(())
     }
 
-    /// Lets time pass without an event, minute by minute.
+    /// Lets time pass without an event: the desk's clock looks at each moment something falls due.
     fn wait(&mut self, minutes: i64) -> Result<()> {
-        for _ in 0..minutes {
-            self.now = self.now.plus_secs(60);
-            let mut outcome = Outcome::default();
-            self.engine.step(&[], self.now, &mut outcome);
-            self.keep(&outcome)?;
+        let end = self.now.plus_secs(minutes * 60);
+        while let Some(due) = self.desk.next_due()?.filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            while self.office.tick(self.now) > 0 {}
         }
+        self.now = end;
         Ok(())
     }
 
@@ -185,12 +185,12 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
     if print {
         println!("the bad day: {} alerts in {open} open campaigns, {} drafts", alerts(&town)?, town.all("warning")?.len());
         println!("  level first recommended, seconds into the day: {:?}", town.risen);
-        println!("  the gravest: {} {}", top.body["recommended"]["level"], top.body["notice"]["title"]);
+        println!("  the gravest: {} {}", top.body["recommended"]["level"], top.body["draft"]["notice"]["title"]["en"]);
         for reason in top.body["recommended"]["reasons"].as_array().context("reasons")? {
             let reason: warning::AlertReason = serde_json::from_value(reason.clone())?;
             println!("    {}", warning::render(&reason, warning::Lang::En));
         }
-        println!("  to {}", top.body["units"]);
+        println!("  to {}", top.body["draft"]["units"]);
     }
     ensure!(top.body["recommended"]["level"] == "red", "control commands on critical infrastructure: {:#}", top.body["recommended"]);
     ensure!(open < 50, "{open} open campaigns");
@@ -199,7 +199,7 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
     // A city may issue up to yellow: red is proposed upward, and members get an advisory at once.
     town.wait(3)?;
     town.act(&lin, "warning", &id, json!({"act": "assess", "level": "red", "reason": "电网主站下发遥控命令，来源为银行失陷主机"}))?;
-    town.act(&lin, "warning", &id, json!({"act": "propose", "reason": "超出本级发布权限", "advisory": true}))?;
+    town.act(&lin, "warning", &id, json!({"act": "propose", "reason": "超出本级发布权限"}))?;
     let advised: BTreeSet<String> = told(&town, &id)?.into_iter().map(|(unit, ..)| unit).collect();
     ensure!(advised.contains("grid-city"), "members are advised at once: {advised:?}");
     town.wait(20)?;
@@ -210,7 +210,7 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
     let warning = town.one("warning", &id)?;
     ensure!(warning["state"] == "issued", "{:#}", warning["state"]);
     let units: BTreeSet<String> =
-        warning["units"].as_array().context("units")?.iter().filter_map(|u| u.as_str().map(str::to_owned)).collect();
+        newest(&warning)["units"].as_array().context("units")?.iter().filter_map(|u| u.as_str().map(str::to_owned)).collect();
     ensure!(units.contains("grid-city") && units.len() < 30, "to those concerned and not to all: {units:?}");
     let issued_at = town.since_begin();
 
@@ -246,7 +246,7 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
         let rid = receipt(&town, unit)?;
         town.act(&who, "receipt", &rid, json!({"act": "see"}))?;
         town.act(&who, "receipt", &rid, json!({"act": "sign"}))?;
-        town.act(&who, "receipt", &rid, json!({"act": "feed_back", "affected": "no", "measures": ["核查完毕"]}))?;
+        town.act(&who, "receipt", &rid, json!({"act": "feed_back", "affected": "no", "measures": "核查完毕"}))?;
     }
     town.wait(50)?;
     let climbed: Vec<(String, i64)> = told(&town, &id)?
@@ -265,35 +265,29 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
     let dispatcher = person("dispatcher", Role::SectorLead, Some(&["grid-city"]));
     town.act(&dispatcher, "receipt", &grid, json!({"act": "sign"}))?;
     town.act(&dispatcher, "receipt", &grid, json!({"act": "act_on"}))?;
-    let feedback = json!({"act": "feed_back", "affected": "attacked", "objects": 1, "measures": ["断开失陷主机", "恢复断路器状态"]});
+    let feedback = json!({"act": "feed_back", "affected": "attacked", "objects": 1, "measures": "断开失陷主机，恢复断路器状态"});
     town.act(&dispatcher, "receipt", &grid, feedback)?;
 
     // Down one step at a time, and only after the recommendation has stayed lower; then lifted by who issued it.
     ensure!(town.act(&lin, "warning", &id, json!({"act": "downgrade", "reason": "太早"})).is_err(), "not before the dwell time");
     let mut steps = Vec::new();
-    for hour in 0..24 * 14 {
-        town.wait(60)?;
+    for hour in (6..24 * 14).step_by(6) {
+        town.wait(6 * 60)?;
         let warning = town.one("warning", &id)?;
         if warning["state"] != "issued" {
             break;
         }
-        for unit in &units {
+        for unit in ["grid-city", "bank-city"] {
             // Feedback as often as the notice asks for it.
             let who = person(&format!("{unit}-duty"), Role::SectorLead, Some(&[unit.as_str()]));
-            if hour % 3 == 0 {
-                let _ = town.act(
-                    &who,
-                    "receipt",
-                    &receipt(&town, unit)?,
-                    json!({"act": "feed_back", "affected": "no", "measures": ["复查无异常"]}),
-                );
-            }
+            let again = json!({"act": "feed_back", "affected": "no", "measures": "复查无异常"});
+            let _ = town.act(&who, "receipt", &receipt(&town, unit)?, again);
         }
-        let level = warning["level"].as_str().unwrap_or("").to_owned();
+        let level = newest(&warning)["level"].as_str().unwrap_or("").to_owned();
         if town.act(&lin, "warning", &id, json!({"act": "downgrade", "reason": "持续无新证据"})).is_ok() {
-            steps.push((hour + 1, level.clone(), town.one("warning", &id)?["level"].as_str().unwrap_or("").to_owned()));
+            steps.push((hour, level.clone(), newest(&town.one("warning", &id)?)["level"].as_str().unwrap_or("").to_owned()));
         } else if town.act(&wang, "warning", &id, json!({"act": "lift", "reason": "威胁消除"})).is_ok() {
-            steps.push((hour + 1, level, "lifted".to_owned()));
+            steps.push((hour, level, "lifted".to_owned()));
         } else {
             let _ = town.act(&lin, "warning", &id, json!({"act": "extend", "reason": "继续观察"}));
         }
@@ -307,6 +301,11 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
     matter::warn::verify(&warning, &town.office.book()).map_err(|broken| anyhow::anyhow!("{broken:?}"))?;
     ensure!(town.desk.audit_verify()?.broken.is_none());
     town.bytes()
+}
+
+/// The newest revision of an issued warning.
+fn newest(warning: &Value) -> Value {
+    warning["revisions"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default()
 }
 
 fn alerts(town: &Town) -> Result<usize> {

@@ -50,8 +50,8 @@ fn next(client: &Client, n: usize) -> Result<Option<(String, String, Value)>> {
         let (rid, seen) = (receipt["id"].as_str().context("an id")?, &receipt["revision"]);
         match receipt["state"].as_str().unwrap_or("") {
             "sent" | "delivered" => return act("receipts", rid, "see", seen, json!({})),
-            "seen" => return act("receipts", rid, "sign", seen, json!({})),
-            "signed" | "acted" => return act("receipts", rid, "feed_back", seen, json!({"affected": "no"})),
+            "seen" => return act("receipts", rid, "sign", seen, json!({"who": "王值班"})),
+            "signed" | "acted" => return act("receipts", rid, "feed_back", seen, json!({"affected": "no", "who": "王值班"})),
             _ => {}
         }
     }
