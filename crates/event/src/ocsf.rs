@@ -155,7 +155,29 @@ impl Fit {
         }
     }
 
-    #[inline]
+    /// Kinds of values (`Value::bit`) that are taken whatever they are, and those that must be looked at.
+    pub(crate) fn kinds(self) -> (u8, u8) {
+        let samples = [
+            Value::Null,
+            Value::text(""),
+            Value::Int(0),
+            Value::Float(0.0),
+            Value::Bool(true),
+            Value::Ip(std::net::Ipv4Addr::UNSPECIFIED.into()),
+            Value::Bytes(Box::default()),
+            Value::List(Box::default()),
+        ];
+        let looks = match self {
+            Self::Mac | Self::Method => Value::text("").bit(),
+            Self::Port | Self::Status | Self::Rcode | Self::Version | Self::Direction => Value::Int(0).bit(),
+            Self::Float => Value::Float(0.0).bit(),
+            Self::Addresses => Value::List(Box::default()).bit(),
+            _ => 0,
+        };
+        let taken = samples.iter().filter(|sample| self.takes(sample)).fold(0, |all, sample| all | sample.bit());
+        (taken & !looks, looks)
+    }
+
     pub(crate) fn takes(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Never, _) => false,

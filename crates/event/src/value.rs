@@ -22,6 +22,7 @@ pub enum Value {
 }
 
 impl Value {
+    #[inline]
     pub fn text(text: &str) -> Self {
         Self::Text(cut(text).into())
     }
@@ -49,6 +50,21 @@ impl Value {
     /// `text` is as good.
     pub fn ascii(bytes: &[u8]) -> Self {
         Text::ascii(bytes).map_or_else(|| Self::lossy(bytes), Self::Text)
+    }
+
+    /// A bit of its own for each kind of value.
+    #[inline]
+    pub(crate) const fn bit(&self) -> u8 {
+        match self {
+            Self::Null => 1,
+            Self::Text(_) => 1 << 1,
+            Self::Int(_) => 1 << 2,
+            Self::Float(_) => 1 << 3,
+            Self::Bool(_) => 1 << 4,
+            Self::Ip(_) => 1 << 5,
+            Self::Bytes(_) => 1 << 6,
+            Self::List(_) => 1 << 7,
+        }
     }
 
     pub fn as_str(&self) -> Option<&str> {
@@ -98,6 +114,7 @@ impl Value {
 
 const _: () = assert!(size_of::<Value>() == 24);
 
+#[inline]
 fn cut(text: &str) -> &str {
     if text.len() <= TEXT_BYTES_MAX {
         return text;
@@ -110,6 +127,7 @@ fn cut(text: &str) -> &str {
 }
 
 impl From<&str> for Value {
+    #[inline]
     fn from(text: &str) -> Self {
         Self::text(text)
     }
@@ -125,22 +143,26 @@ impl From<Cow<'_, str>> for Value {
     }
 }
 impl From<IpAddr> for Value {
+    #[inline]
     fn from(ip: IpAddr) -> Self {
         Self::Ip(ip)
     }
 }
 impl From<bool> for Value {
+    #[inline]
     fn from(b: bool) -> Self {
         Self::Bool(b)
     }
 }
 impl From<f64> for Value {
+    #[inline]
     fn from(x: f64) -> Self {
         Self::Float(x)
     }
 }
 impl From<u64> for Value {
     /// Counters past `i64::MAX` are held at it.
+    #[inline]
     fn from(n: u64) -> Self {
         Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
     }
@@ -151,7 +173,7 @@ impl From<usize> for Value {
     }
 }
 macro_rules! int_value {
-    ($($t:ty),*) => { $(impl From<$t> for Value { fn from(n: $t) -> Self { Self::Int(i64::from(n)) } })* };
+    ($($t:ty),*) => { $(impl From<$t> for Value { #[inline] fn from(n: $t) -> Self { Self::Int(i64::from(n)) } })* };
 }
 int_value!(i64, i32, u32, u16, u8);
 impl From<Vec<Value>> for Value {

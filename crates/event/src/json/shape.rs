@@ -60,10 +60,31 @@ enum What {
     },
 }
 
+/// What is known of a field before its value is.
+#[derive(Clone, Copy)]
+struct Fitting {
+    fit: Fit,
+    /// As `Fit::kinds` says.
+    certain: u8,
+    looks: u8,
+    /// Whether a shape with such a field may be kept.
+    is_kept: bool,
+}
+
+impl Fitting {
+    const NONE: Self = Self { fit: Fit::Never, certain: 0, looks: 0, is_kept: false };
+
+    fn of(field: Field) -> Self {
+        let fit = Fit::of(field);
+        let (certain, looks) = fit.kinds();
+        Self { fit, certain, looks, is_kept: !ocsf::value_decides(field) }
+    }
+}
+
 /// The shapes of a thread.
 pub(super) struct Shapes {
-    /// Of each field number: what fits, and whether such a field may be in a shape that is kept.
-    fits: Vec<(Fit, bool)>,
+    /// By field number.
+    fits: Vec<Fitting>,
     kept: Vec<Option<Box<Shape>>>,
     key: Key,
     pen: Pen,
@@ -72,8 +93,7 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn new() -> Self {
         let most = Field::all().map(|f| usize::from(f.number())).max().unwrap_or(0);
-        let of = |number| Field::from_number(number).map_or((Fit::Never, false), |f| (Fit::of(f), !ocsf::value_decides(f)));
-        let fits = (0..=most).map(|n| of(n as u16)).collect();
+        let fits = (0..=most).map(|n| Field::from_number(n as u16).map_or(Fitting::NONE, Fitting::of)).collect();
         let key = Key { kind: Kind::Base, activity: 0, severity: Severity::default(), fields: [0; FIELDS_MAX], len: 0 };
         Self { fits, kept: Vec::new(), key, pen: Pen::default() }
     }
@@ -104,8 +124,10 @@ impl Shapes {
         let mut hash = u64::from(event.kind.class_uid()) << 16 | u64::from(event.activity) << 8 | event.severity as u64;
         for ((name, value), place) in event.body.iter().zip(&mut key.fields) {
             let Name::Known(field) = name else { return None };
-            let (fit, _) = self.fits.get(usize::from(field.number())).filter(|(_, is_kept)| *is_kept)?;
-            *place = field.number() << 1 | u16::from(fit.takes(value));
+            let fitting = self.fits.get(usize::from(field.number())).filter(|fitting| fitting.is_kept)?;
+            let bit = value.bit();
+            let fits = fitting.certain & bit != 0 || fitting.looks & bit != 0 && fitting.fit.takes(value);
+            *place = field.number() << 1 | u16::from(fits);
             hash = (hash.rotate_left(5) ^ u64::from(*place)).wrapping_mul(FACTOR);
         }
         Some(hash)
