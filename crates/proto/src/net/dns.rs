@@ -172,12 +172,18 @@ struct Name {
     wire_bytes: usize,
 }
 
+/// Room for most names, so that it need not grow letter by letter.
+const USUAL_BYTES: usize = 48;
+const USUAL_LABELS: usize = 8;
+
 impl Name {
     /// Reads the name at `at`; returns where it ends in the message. Text is lower case; a byte that is no printable
     /// ASCII becomes `\DDD`, a dot within a label `\.`.
     fn read(&mut self, message: &[u8], mut at: usize) -> Option<usize> {
         self.text.clear();
         self.labels.clear();
+        self.text.reserve(USUAL_BYTES);
+        self.labels.reserve(USUAL_LABELS);
         self.wire_bytes = 1;
         let mut end = None;
         let mut jumps = 0;
@@ -194,6 +200,16 @@ impl Name {
                         self.text.push('.');
                     }
                     self.labels.push(len);
+                    let plain = label.iter().fold(true, |plain, b| plain & matches!(b, 0x20..=0x7e) & (*b != b'.'));
+                    if let (true, Ok(plain)) = (plain, std::str::from_utf8(label)) {
+                        let from = self.text.len();
+                        self.text.push_str(plain);
+                        if let Some(label) = self.text.get_mut(from..) {
+                            label.make_ascii_lowercase();
+                        }
+                        at += 1 + usize::from(len);
+                        continue;
+                    }
                     for byte in label {
                         match byte {
                             b'.' => self.text.push_str("\\."),

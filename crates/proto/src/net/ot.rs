@@ -10,7 +10,7 @@
 //! Limits: `POLLS_MAX` different polls are counted a connection; further ones are told one by one. `WAITING_MAX` requests wait; past it the
 //! oldest is told as one without an answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use event::{Class, Event, Kind, LogSource, SECOND_NS, Timestamp, Value, field};
 
@@ -88,7 +88,8 @@ fn changes(event: &Event) -> bool {
 /// Tells events of one connection; equal ones of those that change nothing are counted.
 #[derive(Default)]
 pub(crate) struct Teller<const MAX: usize = POLLS_MAX> {
-    polls: BTreeMap<Key, Counted>,
+    /// By key. Most connections have a few: a tree would take room for a dozen at once.
+    polls: Vec<(Key, Box<Counted>)>,
 }
 
 struct Counted {
@@ -113,7 +114,8 @@ impl<const MAX: usize> Teller<MAX> {
         if let Some(code) = event.get(field::OT_EXCEPTION).and_then(Value::as_int) {
             key[3] ^= REFUSED | (code as u32 & 0xffff) << 8;
         }
-        match self.polls.get_mut(&key) {
+        let place = self.polls.binary_search_by_key(&key, |(key, _)| *key);
+        match place.ok().and_then(|at| self.polls.get_mut(at)).map(|(_, counted)| counted) {
             // A clock that went back starts a new minute.
             Some(counted) if counted.more + 1 < POLLS_TOLD && (0..POLL_NS).contains(&event.time.since(counted.told)) => {
                 counted.more += 1;
@@ -126,8 +128,8 @@ impl<const MAX: usize> Teller<MAX> {
             }
             None => {
                 event.body.set(field::COUNT, 1);
-                if self.polls.len() < MAX {
-                    self.polls.insert(key, Counted { told: event.time, more: 0, last: event.clone(), by });
+                if let (true, Err(at)) = (self.polls.len() < MAX, place) {
+                    self.polls.insert(at, (key, Box::new(Counted { told: event.time, more: 0, last: event.clone(), by })));
                 }
             }
         }
@@ -136,7 +138,7 @@ impl<const MAX: usize> Teller<MAX> {
 
     /// Says how many there were since they were last told.
     pub(crate) fn end(&mut self, out: &mut dyn Emit) {
-        for counted in std::mem::take(&mut self.polls).into_values().filter(|c| c.more > 0) {
+        for counted in std::mem::take(&mut self.polls).into_iter().map(|(_, counted)| *counted).filter(|c| c.more > 0) {
             let mut event = counted.last;
             event.body.set(field::COUNT, counted.more);
             out.asked(counted.by, Class::Bulk, event);
