@@ -82,6 +82,8 @@ const INTERFACE_HOLD: i64 = SECOND_NS;
 const NONE: u32 = u32::MAX;
 /// Packets of a batch that are looked at ahead.
 pub const WARM_MAX: usize = 16;
+/// Flows to be woken that are looked at ahead.
+const LOOK_AHEAD: usize = 8;
 /// Idle flows are looked for so often.
 const LOOK_NS: i64 = SECOND_NS / 100;
 /// How far the order within a list may lag behind the packets.
@@ -128,6 +130,8 @@ pub struct FlowTable<D> {
     now: Timestamp,
     /// Before this nobody can be idle for too long; looking costs memory of the oldest of each list.
     look_at: Timestamp,
+    /// Of those that wait to be woken so many have been looked at ahead.
+    looked: usize,
     hold: usize,
     serial: u64,
     generation: u32,
@@ -147,6 +151,7 @@ impl<D: Default> FlowTable<D> {
             wakes: VecDeque::new(),
             now: Timestamp::MIN,
             look_at: Timestamp::MIN,
+            looked: 0,
             serial: 0,
             generation: 0,
             stats: FlowStats::default(),
@@ -266,9 +271,12 @@ impl<D: Default> FlowTable<D> {
                 break;
             }
             self.wakes.pop_front();
-            if let Some((_, next, _)) = self.wakes.front() {
-                self.look_at_slot(*next);
+            // Those that come next, several at a time, as `warm` does it.
+            if self.looked == 0 {
+                self.wakes.iter().take(LOOK_AHEAD).for_each(|(_, next, _)| self.look_at_slot(*next));
+                self.looked = LOOK_AHEAD;
             }
+            self.looked -= 1;
             self.wake(index, generation, due.min(now), observer);
         }
         if now < self.look_at {
