@@ -279,7 +279,7 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
         }
         for unit in ["grid-city", "bank-city"] {
             // Feedback as often as the notice asks for it.
-            let who = person(&format!("{unit}-duty"), Role::SectorLead, Some(&[unit.as_str()]));
+            let who = person(&format!("{unit}-duty"), Role::SectorLead, Some(&[unit]));
             let again = json!({"act": "feed_back", "affected": "no", "measures": "复查无异常"});
             let _ = town.act(&who, "receipt", &receipt(&town, unit)?, again);
         }

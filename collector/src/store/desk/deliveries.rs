@@ -146,7 +146,9 @@ pub(super) fn untaken(c: &Connection, limit: usize) -> Result<Vec<(u64, matter::
 /// Red messages among those nobody has made deliveries of, with a number above `after`: where others are many, these are taken before them.
 pub(super) fn untaken_red(c: &Connection, after: u64, limit: usize) -> Result<Vec<(u64, matter::Message)>, Fault> {
     // What a title quotes is found too, and left by who knows the message.
-    let mut find = c.prepare_cached("SELECT number, body FROM message WHERE number > ?1 AND instr(body, '\"level\":\"red\"') > 0 ORDER BY number LIMIT ?2")?;
+    let mut find = c.prepare_cached(
+        "SELECT number, body FROM message WHERE number > ?1 AND instr(body, '\"level\":\"red\"') > 0 ORDER BY number LIMIT ?2",
+    )?;
     let from = after.max(cursor(c)?);
     let mut rows = find.query((i64::try_from(from).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX)))?;
     let mut out = Vec::new();
