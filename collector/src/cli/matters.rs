@@ -149,27 +149,34 @@ fn capital(text: &str) -> String {
     text
 }
 
+/// Options every command has; a field of such a name gets another.
+const TAKEN: &[&str] = &["help", "id", "key", "revision", "file", "dry-run", "server", "token-file", "ca", "output", "lang", "version"];
+
+/// The option of a field: its name with dashes.
+fn long(name: &str) -> String {
+    let name = name.replace('_', "-");
+    if TAKEN.contains(&name.as_str()) { format!("{name}-wanted") } else { name }
+}
+
 /// Option of a field: its name with dashes. Text in two languages has one option each.
 fn options(command: clap::Command, field: &'static FieldRow) -> clap::Command {
-    let option = |name: String, help: String| Arg::new(name.clone()).long(name.replace('_', "-")).help(help);
+    let option = |name: String, help: String| Arg::new(name.clone()).long(name).help(help);
     let about = format!("{}{}", field.about, if field.required { " (needed)" } else { "" });
     match field.input {
-        Input::Yes => command.arg(option(field.name.to_owned(), about).action(ArgAction::SetTrue)),
-        Input::Words => {
-            command.arg(option(field.name.to_owned(), format!("{about}; may be given several times")).action(ArgAction::Append))
-        }
+        Input::Yes => command.arg(option(long(field.name), about).action(ArgAction::SetTrue)),
+        Input::Words => command.arg(option(long(field.name), format!("{about}; may be given several times")).action(ArgAction::Append)),
         Input::Boths => {
             let help = format!("{about}: '中文 | English'; may be given several times");
-            command.arg(option(field.name.to_owned(), help).action(ArgAction::Append))
+            command.arg(option(long(field.name), help).action(ArgAction::Append))
         }
         Input::Both => command
-            .arg(option(field.name.to_owned(), format!("{about}: Chinese")))
-            .arg(option(format!("{}-en", field.name), format!("{about}: English"))),
-        Input::Choice(words) => command.arg(option(field.name.to_owned(), about).value_parser(words.to_vec())),
-        Input::Number => command.arg(option(field.name.to_owned(), about).value_name("N").allow_hyphen_values(true)),
-        Input::Time => command.arg(option(field.name.to_owned(), format!("{about}, RFC 3339"))),
-        Input::Json => command.arg(option(field.name.to_owned(), format!("{about}; JSON, or @FILE (.json, .toml)"))),
-        Input::Line | Input::Text => command.arg(option(field.name.to_owned(), about)),
+            .arg(option(long(field.name), format!("{about}: Chinese")))
+            .arg(option(format!("{}-en", long(field.name)), format!("{about}: English"))),
+        Input::Choice(words) => command.arg(option(long(field.name), about).value_parser(words.to_vec())),
+        Input::Number => command.arg(option(long(field.name), about).value_name("N").allow_hyphen_values(true)),
+        Input::Time => command.arg(option(long(field.name), format!("{about}, RFC 3339"))),
+        Input::Json => command.arg(option(long(field.name), format!("{about}; JSON, or @FILE (.json, .toml)"))),
+        Input::Line | Input::Text => command.arg(option(long(field.name), about)),
     }
 }
 
@@ -192,9 +199,9 @@ fn body(act: &'static ActRow, args: &ArgMatches) -> Result<Map<String, Value>, c
     };
     for field in act.fields {
         let one = |name: &str| args.get_one::<String>(name).cloned();
-        let many = || args.get_many::<String>(field.name).map(|all| all.cloned().collect::<Vec<_>>());
+        let many = || args.get_many::<String>(&long(field.name)).map(|all| all.cloned().collect::<Vec<_>>());
         let value = match field.input {
-            Input::Yes => args.get_flag(field.name).then_some(Value::Bool(true)),
+            Input::Yes => args.get_flag(&long(field.name)).then_some(Value::Bool(true)),
             Input::Words => many().map(|all| json!(all)),
             Input::Boths => many().map(|all| {
                 let split = |t: &String| {
@@ -202,32 +209,32 @@ fn body(act: &'static ActRow, args: &ArgMatches) -> Result<Map<String, Value>, c
                 };
                 all.iter().map(|t| split(t)).map(|(zh, en)| json!({"zh": zh, "en": en})).collect()
             }),
-            Input::Both => match (one(field.name), one(&format!("{}-en", field.name))) {
+            Input::Both => match (one(&long(field.name)), one(&format!("{}-en", long(field.name)))) {
                 (None, None) => None,
                 (zh, en) => Some(json!({"zh": zh.unwrap_or_default(), "en": en.unwrap_or_default()})),
             },
-            Input::Number => match one(field.name) {
+            Input::Number => match one(&long(field.name)) {
                 None => None,
                 Some(text) => {
                     let number: serde_json::Number =
-                        serde_json::from_str(&text).map_err(|_| wrong(format!("--{}: '{text}' is no number", field.name)))?;
+                        serde_json::from_str(&text).map_err(|_| wrong(format!("--{}: '{text}' is no number", long(field.name))))?;
                     Some(Value::Number(number))
                 }
             },
-            Input::Json => match one(field.name) {
+            Input::Json => match one(&long(field.name)) {
                 None => None,
                 Some(text) => Some(match text.strip_prefix('@') {
                     Some(path) => object(path)?,
-                    None => serde_json::from_str(&text).map_err(|e| wrong(format!("--{}: {e}", field.name)))?,
+                    None => serde_json::from_str(&text).map_err(|e| wrong(format!("--{}: {e}", long(field.name))))?,
                 }),
             },
-            Input::Line | Input::Text | Input::Time | Input::Choice(_) => one(field.name).map(Value::String),
+            Input::Line | Input::Text | Input::Time | Input::Choice(_) => one(&long(field.name)).map(Value::String),
         };
         if let Some(value) = value {
             body.insert(field.name.to_owned(), value);
         }
         if field.required && !body.contains_key(field.name) {
-            return Err(wrong(format!("--{} is needed: {}", field.name.replace('_', "-"), field.about)));
+            return Err(wrong(format!("--{} is needed: {}", long(field.name), field.about)));
         }
     }
     Ok(body)
