@@ -253,6 +253,9 @@ pub struct RouteArgs {
     sectors: Vec<String>,
     #[arg(long = "unit")]
     units: Vec<String>,
+    /// Steps of dependency to follow, 0 to 8 [default: 8]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=8))]
+    hops: Option<u32>,
 }
 
 fn items(mut page: Value) -> Vec<Value> {
@@ -406,7 +409,7 @@ pub async fn route(client: &Client, printer: &Printer, command: &RouteCommand) -
     }
     let question = json!({
         "addresses": args.addresses, "domains": args.domains, "indicators": indicators, "hosts": args.hosts,
-        "assets": args.assets, "objects": args.objects, "sectors": args.sectors, "units": args.units,
+        "assets": args.assets, "objects": args.objects, "sectors": args.sectors, "units": args.units, "hops": args.hops,
     });
     let units = items(client.post("/api/v1/route", &[], &question).await?);
     let units = UnitNames::of(client, printer).await.all(units);

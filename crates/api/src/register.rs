@@ -313,6 +313,8 @@ pub struct RouteQuestion {
     pub objects: Vec<String>,
     pub sectors: Vec<String>,
     pub units: Vec<String>,
+    /// Steps of dependency that are followed, at most 8; 8 if not said.
+    pub hops: Option<u32>,
 }
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -56,6 +56,9 @@ pub struct Concern {
     pub sectors: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<String>,
+    /// Steps of dependency that are followed; none: [`HOPS_MAX`], which is also the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hops: Option<u32>,
 }
 
 /// A unit to be told.
@@ -161,7 +164,7 @@ pub fn concerned(book: &Book, concern: &Concern) -> Vec<Routed> {
     for object in &concern.objects {
         search.object(object, Vec::new());
     }
-    search.dependencies();
+    search.dependencies(concern.hops.unwrap_or(HOPS_MAX).min(HOPS_MAX));
     search.done()
 }
 
@@ -243,12 +246,12 @@ impl Search<'_> {
     }
 
     /// Who cannot work without a touched object: breadth first from all of them at once, so that each is found at its smallest distance.
-    fn dependencies(&mut self) {
+    fn dependencies(&mut self, hops: u32) {
         let mut seen: BTreeSet<String> = self.objects.keys().cloned().collect();
         let mut front: VecDeque<(String, Vec<String>)> = self.objects.keys().map(|id| (id.clone(), vec![id.clone()])).collect();
         while let Some((at, path)) = front.pop_front() {
             let distance = u32::try_from(path.len()).unwrap_or(u32::MAX);
-            if distance > HOPS_MAX {
+            if distance > hops {
                 continue;
             }
             let needing: Vec<String> = self.book.places().needed_by(&at).map(str::to_owned).collect();

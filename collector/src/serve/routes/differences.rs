@@ -184,9 +184,9 @@ pub async fn route(State(shared): State<App>, caller: Caller, Json(question): Js
 
 /// Whom it would concern. Within a limited scope nothing outside it is known, so nothing outside it shows.
 pub fn routed(shared: &Shared, scope: &Scope, question: RouteQuestion) -> Result<RouteAnswer, Fail> {
-    let RouteQuestion { addresses, domains, indicators, hosts, assets, objects, sectors, units } = question;
+    let RouteQuestion { addresses, domains, indicators, hosts, assets, objects, sectors, units, hops } = question;
     let indicators = indicators.into_iter().map(|i| Indicator { r#type: i.r#type, value: i.value }).collect();
-    let concern = Concern { addresses, domains, indicators, hosts, assets, objects, sectors, units };
+    let concern = Concern { addresses, domains, indicators, hosts, assets, objects, sectors, units, hops };
     concern.check().map_err(|why| match why {
         Refusal::Refused(text) => Fail::because(Code::Unprocessable, text.en, text.zh),
         _ => Fail::code(Code::Internal),

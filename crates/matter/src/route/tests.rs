@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -9,9 +10,17 @@ fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|s| (*s).to_owned()).collect()
 }
 
+/// A book of nobody; the tables are read once.
+fn empty() -> Book {
+    static SHIPPED: LazyLock<Book> = LazyLock::new(crate::tests::book);
+    let (tables, signer) = (SHIPPED.tables.clone(), SHIPPED.signer.clone());
+    let (units, objects, assets) = Default::default();
+    Book { tables, units, objects, assets, places: Default::default(), signer, pseudonyms: [7; 32] }
+}
+
 /// power → data centre → bank core → bank app; telecom in a circle with power.
 fn city() -> Book {
-    let mut book = crate::tests::book();
+    let mut book = empty();
     for (id, sector, net, domain) in [
         ("grid", "power", "10.30.0.0/16", "grid.example"),
         ("idc", "telecom", "10.43.0.0/16", "idc.example"),
@@ -129,6 +138,16 @@ fn each_kind_of_relation_finds_its_units_and_says_why() {
             "an object at the end",
             Concern { objects: strings(&["core"]), ..Concern::default() },
             vec!["bank: object@0 core", "bank: dependency@1 core>mobile-pay"],
+        ),
+        (
+            "only who needs it directly",
+            Concern { objects: strings(&["backbone"]), hops: Some(1), ..Concern::default() },
+            vec!["grid: dependency@1 backbone>dispatch", "telecom: object@0 backbone"],
+        ),
+        (
+            "nobody who needs it",
+            Concern { objects: strings(&["backbone"]), hops: Some(0), ..Concern::default() },
+            vec!["telecom: object@0 backbone"],
         ),
         (
             "a circle ends",
@@ -258,7 +277,7 @@ proptest! {
         assets in proptest::collection::vec(proptest::sample::select(&["a0", "a3", "none"][..]), 0..2),
         sectors in proptest::collection::vec(proptest::sample::select(&["s0", "none"][..]), 0..1),
     ) {
-        let book = Book { units: register.units, objects: register.objects, assets: register.assets, ..crate::tests::book() };
+        let book = Book { units: register.units, objects: register.objects, assets: register.assets, ..empty() };
         let own = |list: Vec<&str>| strings(&list);
         let concern = Concern { addresses: own(addresses), domains: own(domains), objects: own(objects), assets: own(assets), sectors: own(sectors), ..Concern::default() };
         let found = concerned(&book, &concern);
