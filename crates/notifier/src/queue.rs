@@ -6,7 +6,7 @@
 //!   that is silenced for ten minutes after its 21st message never gets a 21st.
 //! * **Red first.** Red has a lane of its own on every channel: a hanging request of lower rank, a thousand waiting ones or a window they used
 //!   up do not delay it. In each lane one parcel is under way at a time, the most serious first, then the oldest.
-//! * **Coalescing** only where slots are short: what waits and is not serious (yellow, blue, none) becomes one digest for its recipient;
+//! * **Coalescing** only where slots are short (or where it loses nothing, [`Limits::whole`]): what waits and is not serious (yellow, blue, none) becomes one digest for its recipient;
 //!   orange joins orange, red joins red, and only if there are more of them than slots.
 //! * A parcel that fails waits longer each time (doubling from `first_s`, held at a ceiling, a quarter of it chance) and is a dead letter after
 //!   `attempts_max`, or at once where the peer says never. Where a peer names a time, the whole channel is silent until then.
@@ -33,11 +33,16 @@ pub struct Limits {
     pub reserve: u32,
     /// Messages of one digest.
     pub digest_max: usize,
+    /// A request carries every message in full, so what waits for one recipient goes together, slots or not.
+    pub whole: bool,
 }
 
 impl Limits {
     pub const fn per_minute(most: u32, reserve: u32) -> Self {
-        Self { window_s: 60, most, reserve, digest_max: 200 }
+        Self { window_s: 60, most, reserve, digest_max: 200, whole: false }
+    }
+    pub const fn whole(self) -> Self {
+        Self { whole: true, ..self }
     }
 }
 
@@ -318,7 +323,7 @@ impl Line {
         let again = self.again.iter().find(|(_, p)| p.rank == rank && p.not_before <= now).map(|(k, _)| *k);
         let mut parcel = match again {
             Some(key) => self.again.remove(&key)?,
-            None => self.pack(name, rank, self.free(limits, red), limits.digest_max, now)?,
+            None => self.pack(name, rank, self.free(limits, red), limits, now)?,
         };
         parcel.attempts += 1;
         self.used.push_back(now);
@@ -327,14 +332,14 @@ impl Line {
     }
 
     /// A new parcel of this rank: one delivery, or a digest where slots are short.
-    fn pack(&mut self, name: &str, rank: Rank, free: usize, digest_max: usize, now: Timestamp) -> Option<Parcel> {
+    fn pack(&mut self, name: &str, rank: Rank, free: usize, limits: Limits, now: Timestamp) -> Option<Parcel> {
         let serious = rank >= 3;
         let ready = |d: &Delivery| d.not_before <= now && if serious { d.rank == rank } else { d.rank < 3 };
         let first = self.waiting.values().find(|d| d.rank == rank && ready(d))?.clone();
-        let short = self.waiting.values().filter(|d| ready(d)).take(free + 1).count() > free;
+        let short = limits.whole || self.waiting.values().filter(|d| ready(d)).take(free + 1).count() > free;
         let keys: Vec<_> = if short {
             let fellow = |d: &Delivery| ready(d) && d.target == first.target;
-            self.waiting.iter().filter(|(_, d)| fellow(d)).map(|(k, _)| *k).take(digest_max.max(1)).collect()
+            self.waiting.iter().filter(|(_, d)| fellow(d)).map(|(k, _)| *k).take(limits.digest_max.max(1)).collect()
         } else {
             vec![(std::cmp::Reverse(first.rank), first.number)]
         };

@@ -354,7 +354,7 @@ fn every_kind_has_both_languages_and_sane_limits() {
     }
 }
 
-const ROBOT: Limits = Limits { window_s: 61, most: 20, reserve: 5, digest_max: 5_000 };
+const ROBOT: Limits = Limits { window_s: 61, most: 20, reserve: 5, digest_max: 5_000, whole: false };
 
 fn waiting(number: u64, rank: u8) -> Delivery {
     Delivery { number, id: format!("D{number}"), rank, target: String::new(), not_before: Timestamp::from_ns(0) }
@@ -403,6 +403,21 @@ fn a_red_goes_first_in_a_storm_of_blues_and_the_robot_is_never_asked_too_often()
 }
 
 #[test]
+fn where_nothing_is_lost_by_it_what_waits_goes_together_and_reds_by_themselves() {
+    let mut queue = Queue::new(Patience::default());
+    queue.configure(Patience::default(), [("siem".to_owned(), Limits::per_minute(6_000, 600).whole())]);
+    for n in 0..500 {
+        queue.add("siem", waiting(n, if n % 100 == 7 { RED } else { 1 }));
+    }
+    let mut sizes = Vec::new();
+    while let Some(parcel) = queue.next(T) {
+        sizes.push((parcel.rank, parcel.members.len()));
+        queue.settle("siem", &parcel.key, &Verdict::Done, T, 0);
+    }
+    assert_eq!(sizes, [(RED, 5), (1, 200), (1, 200), (1, 95)]);
+}
+
+#[test]
 fn a_named_time_silences_the_channel_and_attempts_end() {
     let patience = Patience { attempts_max: 3, first_s: 2, ceiling_s: 600, red_ceiling_s: 60 };
     let mut queue = Queue::new(patience);
@@ -448,7 +463,7 @@ proptest! {
     /// Nothing is lost, nothing is given out after it was confirmed, limits hold in every window, red goes before the rest; crashes included.
     #[test]
     fn no_story_loses_or_doubles(story in deeds()) {
-        let limits = Limits { window_s: 60, most: 6, reserve: 2, digest_max: 50 };
+        let limits = Limits { window_s: 60, most: 6, reserve: 2, digest_max: 50, whole: false };
         let patience = Patience { attempts_max: 3, first_s: 2, ceiling_s: 600, red_ceiling_s: 60 };
         let fresh = || {
             let mut queue = Queue::new(patience);

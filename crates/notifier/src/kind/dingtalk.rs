@@ -16,7 +16,7 @@ use settings::Secret;
 use super::{http_route, robot};
 use crate::{Answer, Channel, Letter, Limits, Reader, Request, Route, Verdict, config, hmac_sha256, text};
 
-pub(super) const LIMITS: Limits = Limits { window_s: 61, most: 20, reserve: 10, digest_max: 2_000 };
+pub(super) const LIMITS: Limits = Limits { window_s: 61, most: 20, reserve: 10, digest_max: 2_000, whole: false };
 const TEXT_BYTES_MAX: usize = 18_000;
 const THROTTLED_S: u32 = 600;
 

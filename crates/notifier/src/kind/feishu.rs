@@ -15,7 +15,7 @@ use settings::Secret;
 use super::{http_route, robot};
 use crate::{Answer, Channel, Letter, Limits, Reader, Request, Route, Verdict, config, hmac_sha256, text};
 
-pub(super) const LIMITS: Limits = Limits { window_s: 61, most: 100, reserve: 20, digest_max: 2_000 };
+pub(super) const LIMITS: Limits = Limits { window_s: 61, most: 100, reserve: 20, digest_max: 2_000, whole: false };
 /// As text; in JSON a character of Chinese stays as it is, and quotes and line ends double.
 const TEXT_BYTES_MAX: usize = 9_000;
 

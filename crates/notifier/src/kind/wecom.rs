@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{http_route, robot};
 use crate::{Answer, Channel, Letter, Limits, Reader, Request, Route, Verdict, config, text};
 
-pub(super) const LIMITS: Limits = Limits { window_s: 61, most: 20, reserve: 10, digest_max: 2_000 };
+pub(super) const LIMITS: Limits = Limits { window_s: 61, most: 20, reserve: 10, digest_max: 2_000, whole: false };
 const CONTENT_BYTES_MAX: usize = 4_096;
 
 #[derive(Debug, Deserialize)]
