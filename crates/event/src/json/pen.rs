@@ -244,9 +244,9 @@ fn short_needs_escape(bytes: &[u8; 22]) -> bool {
 const fn word_needs_escape(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let below = word.wrapping_sub(EACH * 0x20);
-    let quote = (word ^ EACH * b'"' as u64).wrapping_sub(EACH);
-    let slash = (word ^ EACH * b'\\' as u64).wrapping_sub(EACH);
-    let delete = (word ^ EACH * 0x7f).wrapping_sub(EACH);
+    let quote = (word ^ (EACH * b'"' as u64)).wrapping_sub(EACH);
+    let slash = (word ^ (EACH * b'\\' as u64)).wrapping_sub(EACH);
+    let delete = (word ^ (EACH * 0x7f)).wrapping_sub(EACH);
     (below | quote | slash | delete) & !word & (EACH << 7)
 }
 
