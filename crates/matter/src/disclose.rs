@@ -134,7 +134,7 @@ pub fn pseudonym(secret: &[u8; 32], case: &str, unit: &str) -> String {
 }
 
 /// Sectors that may be named: enough of their units take part, or a unit that agreed to be named does.
-pub fn sectors_named<'b>(book: &'b Book, victims: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&'b str> {
+pub fn sectors_named(book: &Book, victims: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&str> {
     let k = book.tables.desk.disclosure.sector_k.max(2);
     let mut by: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
     let victims: BTreeSet<String> = victims.into_iter().map(|v| v.as_ref().to_owned()).collect();

@@ -181,7 +181,7 @@ impl Matcher {
         if !self.unit.is_empty() && !desk.book.units.contains_key(&self.unit) {
             return Err(Refusal::because(format!("there is no unit '{}'", self.unit), format!("没有单位“{}”", self.unit)));
         }
-        for net in [&self.source, &self.target].into_iter().filter(|n| n.contains('/') && cidr(n).is_none()) {
+        if let Some(net) = [&self.source, &self.target].into_iter().find(|n| n.contains('/') && cidr(n).is_none()) {
             return Err(Refusal::because(
                 format!("'{net}' is no network; write e.g. 10.1.0.0/16"),
                 format!("“{net}”不是网段，应形如 10.1.0.0/16"),
