@@ -283,14 +283,31 @@ fn bad_day(key: &std::path::Path, print: bool) -> Result<String> {
             let again = json!({"act": "feed_back", "affected": "no", "measures": "复查无异常"});
             let _ = town.act(&who, "receipt", &receipt(&town, unit)?, again);
         }
+        // Red and orange go down with a second person, as they came up.
         let level = newest(&warning)["level"].as_str().unwrap_or("").to_owned();
-        if town.act(&lin, "warning", &id, json!({"act": "downgrade", "reason": "持续无新证据"})).is_ok() {
-            steps.push((hour, level.clone(), newest(&town.one("warning", &id)?)["level"].as_str().unwrap_or("").to_owned()));
-        } else if town.act(&wang, "warning", &id, json!({"act": "lift", "reason": "威胁消除"})).is_ok() {
-            steps.push((hour, level, "lifted".to_owned()));
-        } else {
-            let _ = town.act(&lin, "warning", &id, json!({"act": "extend", "reason": "继续观察"}));
-        }
+        let down = json!({"act": "downgrade", "reason": "持续无新证据"});
+        let next = match town.act(&lin, "warning", &id, down) {
+            Ok(()) => {
+                if town.one("warning", &id)?["draft"].is_object() {
+                    town.act(&wang, "warning", &id, json!({"act": "approve", "issue": true}))?;
+                }
+                newest(&town.one("warning", &id)?)["level"].as_str().unwrap_or("").to_owned()
+            }
+            Err(_) => match town.act(&wang, "warning", &id, json!({"act": "lift", "reason": "威胁消除"})) {
+                Ok(()) => "lifted".to_owned(),
+                Err(_) => {
+                    // Where the evidence alone does not bring it down, people who looked do.
+                    let below = ["none", "blue", "yellow", "orange", "red"];
+                    let at = below.iter().position(|l| *l == level).context("a level")?;
+                    if warning["assessed"]["level"] != below[at - 1] {
+                        town.act(&lin, "warning", &id, json!({"act": "assess", "level": below[at - 1], "reason": "各单位复查无异常"}))?;
+                    }
+                    let _ = town.act(&lin, "warning", &id, json!({"act": "extend", "reason": "继续观察"}));
+                    continue;
+                }
+            },
+        };
+        steps.push((hour, level, next));
     }
     if print {
         println!("  hours after, from, to: {steps:?}");

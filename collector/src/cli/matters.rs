@@ -207,7 +207,7 @@ fn body(act: &'static ActRow, args: &ArgMatches) -> Result<Map<String, Value>, c
                 let split = |t: &String| {
                     t.split_once('|').map_or((t.trim().to_owned(), String::new()), |(a, b)| (a.trim().to_owned(), b.trim().to_owned()))
                 };
-                all.iter().map(|t| split(t)).map(|(zh, en)| json!({"zh": zh, "en": en})).collect()
+                all.iter().map(split).map(|(zh, en)| json!({"zh": zh, "en": en})).collect()
             }),
             Input::Both => match (one(&long(field.name)), one(&format!("{}-en", long(field.name)))) {
                 (None, None) => None,

@@ -35,10 +35,12 @@ pub struct Chores {
     pub board: Arc<Board>,
 }
 
+type Step = fn(&Chores, Timestamp) -> anyhow::Result<usize>;
+
 impl Chores {
     /// One round; says how many acts it did. What fails is logged and tried in the next round.
     pub fn run(&self, now: Timestamp) -> usize {
-        let steps: [(&str, fn(&Self, Timestamp) -> anyhow::Result<usize>); 3] =
+        let steps: [(&str, Step); 3] =
             [("drafting bulletins", Self::draft), ("counting bulletins", Self::count), ("checking orders", Self::check)];
         let mut done = 0;
         for (what, step) in steps {

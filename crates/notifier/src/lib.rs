@@ -46,8 +46,10 @@ pub struct ChannelKind {
     /// Whether a recipient is an address of its own (mail) or the channel is the recipient.
     pub addressed: bool,
     /// Reads its section. The error has one line a problem, each beginning with `key 'name': ` where a key is to blame.
-    pub(crate) read: fn(&toml::Table, Reader) -> Result<Box<dyn Channel>, String>,
+    pub(crate) read: Read,
 }
+
+type Read = fn(&toml::Table, Reader) -> Result<Box<dyn Channel>, String>;
 
 /// One configured channel.
 pub trait Channel: Send + Sync {

@@ -373,7 +373,10 @@ fn line(page: &Page, unit: String, receipt: &Receipt) -> Line {
         feedback_due: time(receipt.feedback_due),
         overdue: receipt.receipt_overdue.is_some() && receipt.signature().is_none()
             || receipt.feedback_overdue.is_some() && answer.is_none(),
-        escalated: (receipt.escalated > 0).then(|| page.word("receipt.line.", &receipt.escalated.min(3).to_string())).unwrap_or_default(),
+        escalated: match receipt.escalated {
+            0 => String::new(),
+            steps => page.word("receipt.line.", &steps.min(3).to_string()),
+        },
         affected: answer.map(|f| page.word("receipt.affected.", f.affected.name())).unwrap_or_default(),
         objects: answer.map_or(0, |f| f.objects),
         help: answer.map(|f| f.help.clone()).unwrap_or_default(),

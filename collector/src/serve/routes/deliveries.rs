@@ -134,7 +134,7 @@ fn nothing() -> Fail {
 
 pub async fn channels(State(shared): State<App>, caller: Caller) -> Result<Response, Fail> {
     city(&caller)?;
-    let page = shared.work(|s| all(s)).await?;
+    let page = shared.work(all).await?;
     Ok(reply::json(&page))
 }
 

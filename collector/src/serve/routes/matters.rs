@@ -186,7 +186,6 @@ async fn open(
     Ok(with_etag(reply::json(&outcome), outcome.matter.revision))
 }
 
-#[expect(clippy::too_many_arguments, reason = "axum hands each part of a request over by itself")]
 async fn carry_out(
     State(shared): State<App>,
     caller: Caller,

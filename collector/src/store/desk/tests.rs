@@ -325,7 +325,7 @@ fn changed_alerts_are_taken_once_in_order_and_a_refusal_or_a_crash_keeps_nothing
     // Changed by a person and by the engine before the next look: taken once, as it is now, after what waited before.
     desk.triage(&Scope::CITY, &judge("A1", 1, AlertState::Acknowledged, None)).unwrap();
     let grown = Alert { event_count: 99, ..alert("A1", &events) };
-    save(&desk, 20, &[grown.clone()], &events);
+    save(&desk, 20, std::slice::from_ref(&grown), &events);
     drop(desk);
     let desk = SqliteDesk::open(&path).unwrap();
     assert_eq!(take(&desk, 10, false).unwrap(), [("A3".to_owned(), 1, None), ("A1".to_owned(), 3, Some("C-A1".to_owned()))]);

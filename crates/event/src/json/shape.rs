@@ -375,7 +375,7 @@ mod tests {
                         }
                         event.body.set(f, value.clone());
                         event.body.set(field::UNIT_ID, "u");
-                        Shape::of(&event, unused.clone()).write(&event, &mut pen);
+                        Shape::of(&event, unused).write(&event, &mut pen);
                         assert_eq!(ocsf_json(&event).as_bytes(), pen.bytes(), "{event:?}");
                     }
                 }
