@@ -1,6 +1,7 @@
 //! What a caller may rely on: the contract, the gate, isolation between units, login, triage, headers.
 
 mod bulk;
+mod cases;
 mod matters;
 mod warnings;
 

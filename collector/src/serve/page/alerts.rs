@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Page, SafeForm};
+use super::{Page, SafeForm, cases};
 use crate::serve::Shared;
 use crate::serve::gate::Caller;
 use crate::serve::reply::Fail;
@@ -112,6 +112,7 @@ struct AlertView<'a> {
     span_s: i64,
     /// How alerts like it were closed before.
     before: Vec<Alert>,
+    belongs: cases::Belongs,
 }
 
 fn number(value: Option<&Value>) -> Option<u64> {
@@ -215,6 +216,7 @@ fn view<'a>(shared: &Shared, page: &'a Page, caller: &Caller, id: &str, conflict
             .iter()
             .map(Shared::show)
             .collect(),
+        belongs: cases::belongs(shared, caller, page, &shown)?,
         alert: shown,
         evidence,
         rule,

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use matter::{ActRow, FieldRow, Input, KINDS, Kind, Permission};
 use serde_json::{Value, json};
 
-use super::{PAGES, Page, SafeForm, portal, warnings};
+use super::{PAGES, Page, SafeForm, cases, portal, warnings};
 use crate::serve::Shared;
 use crate::serve::gate::Caller;
 use crate::serve::i18n;
@@ -29,7 +29,13 @@ type ShowList = fn(&Shared, &Caller, &Page, &BTreeMap<String, String>, StatusCod
 type ShowOne = fn(&Shared, &Caller, &Page, &str, StatusCode, String) -> Result<Response, Fail>;
 
 /// Kinds with a look of their own; addresses, rights and forms stay those of every kind.
-static OWN: &[(&str, Option<ShowList>, ShowOne)] = &[("warning", Some(warnings::list), warnings::one), ("receipt", None, portal::one)];
+static OWN: &[(&str, Option<ShowList>, ShowOne)] = &[
+    ("warning", Some(warnings::list), warnings::one),
+    ("receipt", None, portal::one),
+    ("campaign", None, cases::campaign),
+    ("incident", None, cases::incident),
+    ("silence", None, cases::silence),
+];
 
 /// What a page of a kind is, by its address.
 enum What {
@@ -236,7 +242,9 @@ fn show_one(
     }
     let history = told(shared, caller, page, kind, id)?;
     let forms = kind.acts.iter().filter(|a| !a.opens && may(caller, a));
-    let forms = forms.map(|a| Form::new(page, a, format!("/{}/{id}/{}", kind.plural, a.word))).collect();
+    let forms = forms
+        .map(|a| Form { revision: Some(matter.revision), ..Form::new(page, a, format!("/{}/{id}/{}", kind.plural, a.word)) })
+        .collect();
     let view = OneView { page, plural: kind.plural, name: kind_name(page, kind), matter, lines, history, forms, problem };
     Ok(page.answer_ref(status, &view))
 }

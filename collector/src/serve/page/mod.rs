@@ -5,10 +5,11 @@
 
 mod agents;
 mod alerts;
-mod deliveries;
-
+mod bulk;
 mod bulletin;
+mod cases;
 mod clock;
+mod deliveries;
 mod login;
 pub mod matters;
 mod portal;
@@ -55,6 +56,20 @@ static PAGES: &[PageRow] = &[
         permission: Permission::AlertsTriage,
         name: "pageTriage",
         handler: || post(alerts::triage),
+    },
+    PageRow {
+        method: "POST",
+        path: "/alerts/bulk",
+        permission: Permission::AlertsTriage,
+        name: "pageBulk",
+        handler: || post(bulk::triage),
+    },
+    PageRow {
+        method: "POST",
+        path: "/alerts/undo",
+        permission: Permission::AlertsTriage,
+        name: "pageBulkUndo",
+        handler: || post(bulk::undo),
     },
     PageRow { method: "GET", path: "/agents", permission: Permission::AgentsRead, name: "pageAgents", handler: || get(agents::list) },
     PageRow { method: "GET", path: "/agents/{id}", permission: Permission::AgentsRead, name: "pageAgent", handler: || get(agents::one) },

@@ -41,7 +41,7 @@ pub async fn triage(State(shared): State<App>, caller: Caller, Json(wish): Json<
     Ok(reply::json(&outcome))
 }
 
-fn judge_all(shared: &Shared, caller: &Caller, wish: &BulkTriage) -> Result<BulkOutcome, Fail> {
+pub fn judge_all(shared: &Shared, caller: &Caller, wish: &BulkTriage) -> Result<BulkOutcome, Fail> {
     let params = ListParams {
         q: Some(wish.q.clone()),
         state: Some(wish.state.clone().unwrap_or_else(|| "open".to_owned())),
@@ -141,7 +141,7 @@ pub async fn undo(State(shared): State<App>, caller: Caller, Json(wish): Json<Bu
     Ok(reply::json(&outcome))
 }
 
-fn take_back(shared: &Shared, caller: &Caller, token: &str) -> Result<BulkOutcome, Fail> {
+pub fn take_back(shared: &Shared, caller: &Caller, token: &str) -> Result<BulkOutcome, Fail> {
     let now = shared.now();
     let body = match shared.desk.take_undo(token, &caller.name, now.plus_secs(-UNDO_S)) {
         Ok(body) => body,

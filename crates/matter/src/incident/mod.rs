@@ -133,6 +133,15 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::FalseAlarm => "false_alarm",
+            Self::Authorised => "authorised",
+            Self::Duplicate => "duplicate",
+            Self::NoHarm => "no_harm",
+        }
+    }
     /// It was an incident.
     pub const fn real(self) -> bool {
         matches!(self, Self::Resolved)
@@ -249,6 +258,32 @@ impl Matter for Incident {
 }
 
 impl Incident {
+    /// Acts that make sense now, the next step first.
+    pub fn sensible(&self) -> Vec<&'static str> {
+        if self.merged_into.is_some() {
+            return vec!["note"];
+        }
+        let mut words = match self.state {
+            State::Suspected => vec!["confirm"],
+            State::Confirmed => vec!["handle", "recover", "regrade"],
+            State::Handling => vec!["recover", "regrade"],
+            State::Recovered => vec!["close", "regrade", "reopen"],
+            State::Closed => return vec!["reopen", "note"],
+        };
+        words.extend(["assign", "note", "link"]);
+        if !self.alerts.is_empty() {
+            words.extend(["unlink", "split"]);
+        }
+        words.extend(["edit", "merge"]);
+        if !self.merged.is_empty() {
+            words.push("unmerge");
+        }
+        if self.state != State::Recovered {
+            words.push("close");
+        }
+        words
+    }
+
     /// Enters a state: notes who and when, and sets the limits that run in it.
     fn enter(&mut self, state: State, desk: &Desk, text: String) {
         self.state = state;
