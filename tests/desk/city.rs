@@ -62,7 +62,11 @@ impl Town {
             let mut batch = Vec::new();
             for n in 0..self.hosts.len() {
                 let host = &self.hosts[n];
-                for (class, mut event) in story::second(&self.hosts, n, at, self.now, day) {
+                let mut said = story::second(&self.hosts, n, at, self.now, day);
+                if at % 60 == 0 && !(day == Day::Attack && story::mute(host, at)) {
+                    said.extend(collector::demo::coverage(host, self.now));
+                }
+                for (class, mut event) in said {
                     self.seq += 1;
                     let unit = self.register.unit(&host.unit).context("a unit")?;
                     event.id = EventId { agent: AgentId(n as u64 + 1), epoch: Epoch(1), class, seq: self.seq };

@@ -10,11 +10,16 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// A command in the repository's root, with the shared target directory.
+/// A command in the repository's root, with the shared target directory. What cargo told this program about itself is not passed on: build
+/// scripts (ring's) watch those variables, and everything above them would be built anew each time.
 #[expect(clippy::disallowed_methods, reason = "a chore starts programs; the ban is for the watched host")]
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).env("CARGO_TARGET_DIR", target_dir());
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    for (name, _) in std::env::vars_os().filter(|(name, _)| own.iter().any(|prefix| name.to_string_lossy().starts_with(prefix))) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -122,8 +122,8 @@ async fn play(client: &Client, state: &Path, how: Play) -> Result<()> {
     Ok(())
 }
 
-/// What the host's sensors see; every fourth web host cannot see its packets, so that blind spots have something to show.
-fn coverage(host: &Host, now: Timestamp) -> Vec<(Class, Event)> {
+/// What the host's sensors see, said once a minute; one web host in six cannot see its packets, so that blind spots have something to show.
+pub fn coverage(host: &Host, now: Timestamp) -> Vec<(Class, Event)> {
     let blind = host.host_no == 1 && host.unit_no == 3;
     let net = if blind { ("blind", "no right to capture: give the service CAP_NET_RAW") } else { ("seeing", "") };
     let rows = [("net", "eth0", net), ("log", "/var/log/auth.log", ("seeing", "")), ("file", "/etc", ("seeing", ""))];

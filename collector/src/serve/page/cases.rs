@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::Page;
 use super::matters::{Form, Told, may, told};
-use super::warnings::{said, unit_name};
+use super::warnings::{graded, said, unit_name};
 use crate::serve::Shared;
 use crate::serve::gate::Caller;
 use crate::serve::reply::Fail;
@@ -192,7 +192,7 @@ pub fn campaign(shared: &Shared, caller: &Caller, page: &Page, id: &str, status:
         alerts: campaign.alerts,
         beyond: campaign.beyond,
         damage: recommended.map_or(0, |r| r.damage),
-        reasons: recommended.iter().flat_map(|r| &r.reasons).map(|r| warning::render(r, page.lang.of_warning())).collect(),
+        reasons: recommended.iter().flat_map(|r| &r.reasons).map(|r| graded(page, &book, r)).collect(),
         units,
         units_beyond: campaign.units_beyond,
         facts: facts.into_iter().filter(|(_, all)| !all.is_empty()).map(|(id, all)| (page.say(id), all)).collect(),

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use matter::{ActRow, FieldRow, Input, KINDS, Kind, Permission};
 use serde_json::{Value, json};
+use warning::grade::Level;
 
 use super::{PAGES, Page, SafeForm, cases, portal, warnings};
 use crate::serve::Shared;
@@ -92,7 +93,12 @@ pub struct KindLine {
     pub name: String,
     pub open: u64,
     pub all: u64,
+    /// Open ones by level, the gravest first.
+    pub levels: Vec<(&'static str, u64)>,
 }
+
+/// What is looked at first stands first; a kind not named here comes after them.
+const ORDER: &[&str] = &["warning", "campaign", "incident", "receipt", "order", "clock", "silence", "consultation", "bulletin", "drill"];
 
 /// The name of a kind in the reader's language.
 pub fn kind_name(page: &Page, kind: &Kind) -> String {
@@ -118,13 +124,24 @@ pub async fn desk(State(shared): State<App>, caller: Caller, page: Page) -> Resu
     shared
         .work(move |s| {
             let mut kinds = Vec::new();
-            for kind in KINDS.iter().filter(|k| caller.may(k.read)) {
+            let place = |k: &Kind| ORDER.iter().position(|word| *word == k.word).unwrap_or(ORDER.len());
+            let mut wanted: Vec<&'static Kind> = KINDS.iter().filter(|k| caller.may(k.read)).collect();
+            wanted.sort_by_key(|k| place(k));
+            for kind in wanted {
                 let counts = s.desk.matter_counts(&caller.scope, kind.word, kind.word == "drill")?;
                 kinds.push(KindLine {
                     plural: kind.plural,
                     name: kind_name(&page, kind),
                     open: counts.iter().filter(|(_, closed, ..)| !closed).map(|(.., n)| n).sum(),
                     all: counts.iter().map(|(.., n)| n).sum(),
+                    levels: [Level::Red, Level::Orange, Level::Yellow, Level::Blue]
+                        .into_iter()
+                        .map(|level| {
+                            let of = |(_, closed, at, _): &&(String, bool, u8, u64)| !closed && *at == level as u8;
+                            (level.name(), counts.iter().filter(of).map(|(.., n)| n).sum())
+                        })
+                        .filter(|(_, n)| *n > 0)
+                        .collect(),
                 });
             }
             Ok(page.answer_ref(StatusCode::OK, &DeskView { page: &page, kinds }))
@@ -204,6 +221,7 @@ struct OneView<'a> {
 /// An act of the history in words.
 pub struct Told {
     pub entry: MatterEntry,
+    pub by: String,
     pub act: String,
     pub body: String,
 }
@@ -214,7 +232,8 @@ pub fn told(shared: &Shared, caller: &Caller, page: &Page, kind: &'static Kind, 
         let row = kind.act_row(&entry.act);
         let act = row.map_or_else(|| page.word("act.", &entry.act), |row| about(page, row));
         let body = if entry.body.as_object().is_some_and(|o| !o.is_empty()) { entry.body.to_string() } else { String::new() };
-        Told { entry, act, body: body.chars().take(2_000).collect() }
+        let by = if entry.by == "desk" { page.say("matters.by.desk") } else { entry.by.clone() };
+        Told { entry, by, act, body: body.chars().take(2_000).collect() }
     });
     Ok(told.collect())
 }

@@ -222,7 +222,7 @@ pub fn one(shared: &Shared, caller: &Caller, page: &Page, id: &str, status: Stat
     let reasons =
         warning.recommended.iter().flat_map(|r| &r.recommendation.reasons).chain(warning.last().into_iter().flat_map(|r| &r.reasons));
     let mut sentences: Vec<String> = Vec::new();
-    for reason in reasons.map(|r| warning::render(r, page.lang.of_warning())) {
+    for reason in reasons.map(|r| graded(page, &book, r)) {
         if !sentences.contains(&reason) {
             sentences.push(reason);
         }
@@ -290,6 +290,19 @@ fn look(shared: &Shared, book: &Book, warning: &Warning) -> Look {
 pub fn unit_name(page: &Page, book: &Book, unit: &str) -> String {
     let name = book.units.get(unit).map_or(unit, |u| u.name.as_str());
     page.unit(unit, name).to_owned()
+}
+
+/// A reason of a grade, with the object by its name instead of its id.
+pub fn graded(page: &Page, book: &Book, reason: &warning::AlertReason) -> String {
+    let mut reason = reason.clone();
+    if let Some(serde_json::Value::String(id)) = reason.args.get_mut("object") {
+        if let Some(object) = book.objects.get(id) {
+            *id = page.named(&object.name, &object.name_en).to_owned();
+        } else if let Some(unit) = id.strip_prefix("unit:") {
+            *id = unit_name(page, book, unit);
+        }
+    }
+    warning::render(&reason, page.lang.of_warning())
 }
 
 pub fn said(page: &Page, both: &Both) -> String {
