@@ -72,4 +72,57 @@ mod tests {
             assert!(sub.get_about().is_some(), "{}", sub.get_name());
         }
     }
+
+    /// What is wrong with a command a page shows: no such command, no such option.
+    fn wrong(whole: &clap::Command, line: &str) -> Option<String> {
+        let (mut at, mut deep) = (whole, 0);
+        for word in line.split_whitespace().skip(1) {
+            let word = word.trim_matches(['\'', '"', '[', ']', ',', ')']);
+            if ["#", "|", ">", "&&", "…", "·"].contains(&word) || word.starts_with('#') {
+                break;
+            }
+            if let Some(long) = word.strip_prefix("--") {
+                let long = long.split('=').next().unwrap_or(long);
+                let known = long.is_empty()
+                    || long == "help"
+                    || at.get_arguments().any(|a| a.get_long_and_visible_aliases().unwrap_or_default().contains(&long));
+                if !known {
+                    return Some(format!("'{}' has no --{long}", at.get_name()));
+                }
+            } else if let Some(sub) = at.find_subcommand(word) {
+                at = sub;
+                deep += 1;
+            } else if at.is_subcommand_required_set() && !word.starts_with('-') {
+                return Some(format!("'{}' has no command '{word}'", at.get_name()));
+            }
+        }
+        (deep == 0 && line.contains(' ')).then(|| "no command".to_owned())
+    }
+
+    #[test]
+    fn every_command_the_pages_show_is_one() {
+        let mut whole = Arguments::command();
+        whole.build();
+        assert!(wrong(&whole, "vedette matters campaigns list").is_some() && wrong(&whole, "vedette ack ID --colour red").is_some());
+        assert_eq!(wrong(&whole, "vedette close --query 'rule:scan' --reason duplicate --dry-run"), None);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let (mut seen, mut bad) = (0, Vec::new());
+        for folder in ["", "docs", "deploy", "config", "config/drills"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap().flatten() {
+                let path = entry.path();
+                if !path.extension().is_some_and(|e| e == "md" || e == "toml" || e == "yml") {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let inline = text.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n'));
+                let lines = text.lines().map(|l| l.trim_start_matches(['$', ' ']));
+                for line in inline.chain(lines).filter(|l| l.starts_with("vedette ") && l.is_ascii() | l.contains("--")) {
+                    seen += 1;
+                    bad.extend(wrong(&whole, line).map(|why| format!("{}: `{line}`: {why}", path.display())));
+                }
+            }
+        }
+        assert!(seen > 60, "{seen}");
+        assert!(bad.is_empty(), "{}", bad.join("\n"));
+    }
 }

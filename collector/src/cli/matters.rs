@@ -58,7 +58,7 @@ impl clap::FromArgMatches for MattersCommand {
             "history" => Verb::History { id: text("id").unwrap_or_default() },
             "verify" => Verb::Verify,
             other => {
-                let act = kind.act_row(other).ok_or_else(missing)?;
+                let act = kind.acts.iter().find(|a| a.word.replace('_', "-") == other).ok_or_else(missing)?;
                 Verb::Act {
                     act: act.word,
                     id: if act.opens { None } else { text("id") },
@@ -124,7 +124,7 @@ fn of_kind(kind: &'static Kind) -> clap::Command {
         command = command.subcommand(clap::Command::new("verify").about(about));
     }
     for act in kind.acts.iter().filter(|a| a.right.is_some()) {
-        let mut sub = clap::Command::new(act.word).about(format!("{} ({})", act.about, act.about_zh));
+        let mut sub = clap::Command::new(act.word.replace('_', "-")).about(format!("{} ({})", act.about, act.about_zh));
         if act.opens {
             sub = sub.arg(Arg::new("key").long("key").help("The same key opens nothing twice"));
         } else {

@@ -138,7 +138,7 @@ pub const ACTS: &[ActRow] = &[
                     "scenario",
                     true,
                     Input::Json,
-                    "Scenario, as in config/drills (vedette drill plan FILE sends it)",
+                    "Scenario, as in config/drills (vedette drills plan --scenario @FILE)",
                     "演练脚本（JSON）",
                 ),
                 field(
