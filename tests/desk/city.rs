@@ -36,9 +36,10 @@ const BEGIN: &str = "2026-11-23T00:00:00Z";
 impl Town {
     fn new(key: &std::path::Path) -> Result<Self> {
         let register = Register::load(&root().join("config/register.toml"))?;
-        let mut units: Vec<_> = register.units().map(|u| (u.sector.clone(), u.id.clone())).collect();
+        let mut units: Vec<_> =
+            register.units().map(|u| (u.sector.clone(), u.id.clone(), u.networks.first().cloned().unwrap_or_default())).collect();
         units.sort();
-        let hosts = collector::demo::hosts(units.iter().map(|(sector, id)| (id.as_str(), sector.as_str())));
+        let hosts = collector::demo::hosts(units.iter().map(|(sector, id, network)| (id.as_str(), sector.as_str(), network.as_str())));
         let options = EngineOptions { rules: vec![root().join("config/rules")], mappings: Some(root().join("config/mappings")) };
         let (engine, faults) = Engine::load(&options)?;
         ensure!(faults.is_empty(), "{faults:?}");

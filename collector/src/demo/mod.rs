@@ -42,11 +42,13 @@ pub fn run(client: &Client, state: &Path, how: Play) -> Result<()> {
     runtime.block_on(play(client, state, how))
 }
 
-/// Two or three hosts for each unit (id, sector), in the order given.
-pub fn hosts<'a>(units: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Host> {
+/// Two or three hosts for each unit (id, sector, its network), in the order given. A unit without a network has hosts in 192.0.2.0/24 (RFC 5737),
+/// which the desk takes for addresses outside the city.
+pub fn hosts<'a>(units: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<Host> {
     let mut in_sector: BTreeMap<&str, usize> = BTreeMap::new();
     let mut city: Vec<Host> = Vec::new();
-    for (n, (unit, sector)) in units.into_iter().enumerate() {
+    for (n, (unit, sector, network)) in units.into_iter().enumerate() {
+        let network = network.split('/').next().and_then(|net| net.parse::<Ipv4Addr>().ok());
         let unit_no = in_sector.entry(sector).or_default();
         for (host_no, role) in ROLES.iter().take(if n % 3 == 2 { 2 } else { 3 }).enumerate() {
             if city.len() >= HOSTS_MAX {
@@ -58,7 +60,10 @@ pub fn hosts<'a>(units: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Hos
                 sector: sector.to_owned(),
                 unit_no: *unit_no,
                 host_no,
-                ip: Ipv4Addr::new(192, 0, 2, u8::try_from(city.len() + 10).unwrap_or(250)),
+                ip: match network.map(|net| net.octets()) {
+                    Some([a, b, ..]) => Ipv4Addr::new(a, b, 1, 11 + host_no as u8),
+                    None => Ipv4Addr::new(192, 0, 2, u8::try_from(city.len() + 10).unwrap_or(250)),
+                },
             });
         }
         *unit_no += 1;
@@ -74,10 +79,11 @@ async fn play(client: &Client, state: &Path, how: Play) -> Result<()> {
     let units = client.get("/api/v1/units", &[]).await.map_err(|t| said(&t))?;
     let units = units["items"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |unit: &'_ serde_json::Value, key: &str| unit[key].as_str().unwrap_or_default().to_owned();
-    let mut units: Vec<(String, String)> =
-        units.iter().map(|u| (text(u, "id"), text(u, "sector"))).filter(|(id, _)| id != "this-host").collect();
+    let network = |unit: &'_ serde_json::Value| unit["networks"][0].as_str().unwrap_or_default().to_owned();
+    let mut units: Vec<(String, String, String)> =
+        units.iter().map(|u| (text(u, "id"), text(u, "sector"), network(u))).filter(|(id, ..)| id != "this-host").collect();
     units.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
-    let city = hosts(units.iter().map(|(id, sector)| (id.as_str(), sector.as_str())));
+    let city = hosts(units.iter().map(|(id, sector, network)| (id.as_str(), sector.as_str(), network.as_str())));
     anyhow::ensure!(!city.is_empty(), "the register has no units to play; see config/register.toml");
     let mut lanes = Vec::new();
     for host in &city {

@@ -16,9 +16,10 @@ fn config(path: &str) -> std::path::PathBuf {
 
 fn city() -> (Vec<Host>, Register) {
     let register = Register::load(&config("register.toml")).unwrap();
-    let mut units: Vec<_> = register.units().map(|u| (u.sector.clone(), u.id.clone())).collect();
+    let mut units: Vec<_> =
+        register.units().map(|u| (u.sector.clone(), u.id.clone(), u.networks.first().cloned().unwrap_or_default())).collect();
     units.sort();
-    let hosts = crate::demo::hosts(units.iter().map(|(sector, id)| (id.as_str(), sector.as_str())));
+    let hosts = crate::demo::hosts(units.iter().map(|(sector, id, network)| (id.as_str(), sector.as_str(), network.as_str())));
     (hosts, register)
 }
 

@@ -21,6 +21,7 @@ use crate::serve::i18n;
 use crate::serve::reply::Fail;
 use crate::serve::routes::matters::{ListParams, Wish, do_it, entries, find as find_matter, page_of};
 use crate::serve::routes::{App, Params};
+use crate::store::desk::level_number;
 
 /// Values of a body shown; one of a thousand hosts is read through the API.
 const LINES_MAX: usize = 400;
@@ -134,10 +135,11 @@ pub async fn desk(State(shared): State<App>, caller: Caller, page: Page) -> Resu
                     name: kind_name(&page, kind),
                     open: counts.iter().filter(|(_, closed, ..)| !closed).map(|(.., n)| n).sum(),
                     all: counts.iter().map(|(.., n)| n).sum(),
-                    levels: [Level::Red, Level::Orange, Level::Yellow, Level::Blue]
+                    levels: [Level::Blue, Level::Yellow, Level::Orange, Level::Red]
                         .into_iter()
+                        .rev()
                         .map(|level| {
-                            let of = |(_, closed, at, _): &&(String, bool, u8, u64)| !closed && *at == level as u8;
+                            let of = |(_, closed, at, _): &&(String, bool, u8, u64)| !closed && *at == level_number(Some(level));
                             (level.name(), counts.iter().filter(of).map(|(.., n)| n).sum())
                         })
                         .filter(|(_, n)| *n > 0)

@@ -198,7 +198,8 @@ fn put(tx: &Transaction, card: &Card, body: &Value, entry: &Entry) -> Result<(),
 }
 
 /// 0: none.
-fn level_number(level: Option<Level>) -> u8 {
+/// How a level is kept and counted: 0 is none, then from blue upward.
+pub fn level_number(level: Option<Level>) -> u8 {
     level.map_or(0, |l| l as u8 + 1)
 }
 

@@ -26,7 +26,7 @@ use warning::{Alert, AlertId, AlertState, CloseReason};
 
 pub use deliveries::{AttemptRow, DeliveryEnd, DeliveryQuery, DeliveryRow};
 pub use follow::{Changed, Taker};
-pub use matters::{MatterPage, MatterQuery, MatterRow};
+pub use matters::{MatterPage, MatterQuery, MatterRow, level_number};
 pub use sqlite::SqliteDesk;
 
 use super::{Offset, Scope};
