@@ -230,6 +230,9 @@ fn every_command_does_over_tls_what_it_says() -> Result<()> {
     as_viewer(&["alerts", "--lang", "zh"])?.is(4, &["令牌"]);
     house.run(&["token", "create", "x", "--role", "king"])?.is(2, &["king"]);
     house.run(&["people"])?.is(0, &["admin"]);
+    house.run(&["people", "add", "wang", "--role", "sector_lead", "--units", "bank-city"])?.is(0, &["wang / "]);
+    house.run(&["people", "list"])?.is(0, &["wang", "sector_lead", "bank-city"]);
+    house.run(&["people", "add", "li", "--role", "queen"])?.is(2, &["queen"]);
 
     // Reload, audit, doctor, contracts.
     house.run(&["reload"])?.is(0, &["rules in force"]);

@@ -18,6 +18,7 @@ mod tail;
 
 use std::path::PathBuf;
 
+use crate::serve::people::random_hex;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -149,8 +150,8 @@ pub enum Command {
     /// API tokens of your own
     #[command(subcommand)]
     Token(TokenCommand),
-    /// List people who may log in
-    People,
+    /// People who may log in: list, add
+    People(PeopleArgs),
     /// Rules: those in force, and check, test, cover and try them
     Rules(crate::rules::RulesArgs),
     /// Indicators of compromise: add feeds, list, remove, ask about a value
@@ -249,6 +250,33 @@ pub enum TokenCommand {
     },
     /// Revoke one
     Revoke { id: String },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct PeopleArgs {
+    #[command(subcommand)]
+    what: Option<PeopleCommand>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum PeopleCommand {
+    /// List them; also without a word
+    List,
+    /// Add one, or give one another role, scope and password; prints a password that opens nothing but its own change
+    ///
+    ///   vedette people add wang --role shift_lead
+    ///   vedette people add li --role sector_lead --units bank-city
+    #[command(verbatim_doc_comment)]
+    Add {
+        /// 1 to 64 letters, digits, `.`, `-`, `_`
+        name: String,
+        /// viewer, operator, shift_lead, rule_author, sector_user, sector_lead, auditor, display, metrics, admin
+        #[arg(long)]
+        role: String,
+        /// Units this person may see; none: the whole city
+        #[arg(long, value_delimiter = ',')]
+        units: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -397,7 +425,17 @@ async fn remote(client: &Client, printer: &Printer, global: &Global, command: &C
             printer.one(&made, |v, _| format!("{}\n", v["token"].as_str().unwrap_or("")));
         }
         Command::Token(TokenCommand::Revoke { id }) => client.delete(&format!("/api/v1/tokens/{}", word(id)?)).await?,
-        Command::People => printer.list(&client.pages("/api/v1/people", &[], usize::MAX).await?, show::PEOPLE),
+        Command::People(PeopleArgs { what: None | Some(PeopleCommand::List) }) => {
+            printer.list(&client.pages("/api/v1/people", &[], usize::MAX).await?, show::PEOPLE);
+        }
+        Command::People(PeopleArgs { what: Some(PeopleCommand::Add { name, role, units }) }) => {
+            let password = random_hex(10).map_err(|_| Trouble::Input("no random numbers on this machine".to_owned()))?;
+            let units = if units.is_empty() { Value::Null } else { json!(units) };
+            let wish = json!({"name": name, "role": role, "units": units, "password": password});
+            let mut made = client.post("/api/v1/people", &[], &wish).await?;
+            made["password"] = json!(password);
+            printer.one(&made, |v, _| format!("{} / {}\n", v["name"].as_str().unwrap_or(""), v["password"].as_str().unwrap_or("")));
+        }
         Command::Rules(RulesArgs { what: Some(RulesCommand::Show { id }) }) => {
             printer.one(&client.get(&format!("/api/v1/rules/{}", word(id)?), &[]).await?, show::rule);
         }
