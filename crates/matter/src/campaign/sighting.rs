@@ -210,6 +210,7 @@ impl<'b> Places<'b> {
             title: Both::new(short(if alert.title_zh.is_empty() { &alert.title } else { &alert.title_zh }), short(&alert.title)),
             severity: alert.severity_id,
             attempt: alert.severity_id < table.severity_min
+                || table.watchers.contains(&alert.rule_id)
                 || (!techniques.is_empty() && techniques.iter().all(|t| table.attempts.iter().any(|a| a == t || a == attack::parent(t)))),
             techniques,
             tactics,

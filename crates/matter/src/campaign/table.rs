@@ -25,6 +25,10 @@ pub struct CampaignTable {
     pub severity_min: u8,
     /// Techniques that alone show an attempt only.
     pub attempts: Vec<String>,
+    /// Rules about the watchers themselves (silent, blind), by id: that nobody looks is no evidence that somebody got in, so alone they show an
+    /// attempt too.
+    #[serde(default)]
+    pub watchers: Vec<String>,
     /// Addresses, networks and domains everybody uses (public resolvers, CDN): an alert about nothing else counts for nothing.
     pub ignored: Vec<String>,
     pub grades: SeverityGrades,
@@ -43,6 +47,7 @@ impl Default for CampaignTable {
             coarse_max: 10,
             severity_min: 3,
             attempts: ["T1595", "T1046", "T1110", "T1190"].map(str::to_owned).to_vec(),
+            watchers: Vec::new(),
             ignored: Vec::new(),
             grades: SeverityGrades { critical: grade('B', 2), high: grade('B', 3), medium: grade('C', 4), low: grade('D', 4) },
         }

@@ -116,6 +116,26 @@ impl Play {
     }
 }
 
+#[test]
+fn silent_and_blind_watchers_alone_recommend_nothing_above_blue() {
+    let book = city();
+    let rules = &book.tables.desk.campaign.watchers;
+    assert!(rules.len() >= 5, "{rules:?}");
+    let mut quiet = Play::default();
+    for (n, rule) in rules.iter().enumerate() {
+        for unit in ["bank", "telco", "grid"] {
+            quiet.take(&book, T, &[at(alert(&format!("{unit}{n}"), rule, 5, "impact", "T1562.001"), unit, "")]);
+        }
+    }
+    let highest = quiet.campaigns().into_iter().filter_map(|c| c.recommended?.level).max();
+    assert!(highest <= Some(Level::Blue), "{highest:?}");
+    // The same of a rule that says somebody did it.
+    let mut hit = Play::default();
+    let alerts = ["bank", "telco", "grid"].map(|unit| at(alert(unit, "audit_stopped", 5, "impact", "T1562.001"), unit, ""));
+    hit.take(&book, T, &alerts);
+    assert!(level(&hit, "grid") > Some(Level::Yellow));
+}
+
 fn level(play: &Play, alert: &str) -> Option<Level> {
     play.of(alert).recommended.and_then(|r| r.level)
 }
