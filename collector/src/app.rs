@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::{Context, Result, anyhow};
 use event::{AgentId, Class, Timestamp};
+use exchange::weakness::Weaknesses;
+use matter::Book;
 use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
@@ -100,7 +102,8 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
 
     // Tail first: feed, outbox, pipeline, ingest.
     let feed = Arc::new(Feed::new(u64::try_from(now.secs()).unwrap_or(0), FEED_ITEMS));
-    let office = Arc::new(open_office(&config, &desk, &feed, &register)?);
+    let flaws = weaknesses(&config);
+    let office = Arc::new(open_office(&config, &desk, &feed, &register, flaws.clone())?);
     let setup =
         Setup::read(&config).map_err(|told| anyhow!(told.into_iter().map(|(k, w)| format!("{k}: {w}")).collect::<Vec<_>>().join("; ")))?;
     let (notifier, carrier) = Notifier::start(desk.clone(), office.clone(), setup, NotifyMetrics::new(&metrics), clock::now)?;
@@ -151,7 +154,7 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
         board: board.clone(),
         orders: Mutex::new(orders.clone()),
         indicators: indicators.clone(),
-        weaknesses: RwLock::new(weaknesses(&config)),
+        weaknesses: RwLock::new(flaws),
         hunts: hunts.clone(),
         armoury,
         rules: RwLock::new(rules),
@@ -247,13 +250,20 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
 const FEED_ITEMS: usize = 4_096;
 
 /// The office with its book: register, tables, the key warnings are signed with.
-fn open_office(config: &Config, desk: &Arc<dyn DeskStore>, feed: &Arc<Feed>, register: &RwLock<Arc<Register>>) -> Result<Office> {
+fn open_office(
+    config: &Config,
+    desk: &Arc<dyn DeskStore>,
+    feed: &Arc<Feed>,
+    register: &RwLock<Arc<Register>>,
+    flaws: Arc<Weaknesses>,
+) -> Result<Office> {
     let folder = config.data.join("desk");
     let signer = Arc::new(office::SigningKey::open(&folder).context("the key warnings are signed with")?);
     let pseudonyms = office::secret(&folder.join("pseudonyms.key"))?;
     let tables = Arc::new(office::tables(config.grading.as_deref(), config.desk.as_deref())?);
     let register = register.read().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Office::new(desk.clone(), feed.clone(), office::book(&register, tables, signer, pseudonyms)))
+    let book = Book { flaws, ..office::book(&register, tables, signer, pseudonyms) };
+    Ok(Office::new(desk.clone(), feed.clone(), book))
 }
 
 /// Lets time pass at the desk: what falls due is moved within a quarter of a second, on a thread of its own.
@@ -416,7 +426,7 @@ fn tell_indicators(all: &Indicators) {
 }
 
 /// What the files of `[weakness]` say; what cannot be read is in the log.
-fn weaknesses(config: &Config) -> Arc<exchange::weakness::Weaknesses> {
+fn weaknesses(config: &Config) -> Arc<Weaknesses> {
     let (all, problems) = crate::weakness::load(&config.weakness.paths);
     if let Some(first) = problems.first() {
         warn!(problems = problems.len(), first, "known flaws not taken");
@@ -623,7 +633,7 @@ struct Stage {
     board: Arc<Board>,
     orders: Mutex<Sender<Order>>,
     indicators: Arc<Indicators>,
-    weaknesses: RwLock<Arc<exchange::weakness::Weaknesses>>,
+    weaknesses: RwLock<Arc<Weaknesses>>,
     /// Names of sources whose history is to be searched.
     hunts: Sender<String>,
     armoury: Armoury,
@@ -665,7 +675,9 @@ impl Stage {
             }
         };
         let register = self.register.read().unwrap_or_else(PoisonError::into_inner).clone();
-        self.office.exchange(office::book(&register, tables, old.signer.clone(), old.pseudonyms));
+        let flaws = self.weaknesses.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let book = office::book(&register, tables, old.signer.clone(), old.pseudonyms);
+        self.office.exchange(Book { flaws, ..book });
     }
 
     /// Rules and register as they are on disk now.
@@ -729,9 +741,9 @@ impl Backstage for Stage {
                 *self.rules.write().unwrap_or_else(PoisonError::into_inner) = page;
                 *self.rule_set.write().unwrap_or_else(PoisonError::into_inner) = engine.shared_rules();
                 *self.register.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                *self.weaknesses.write().unwrap_or_else(PoisonError::into_inner) = weaknesses(&self.config);
                 self.renew_book();
                 self.order(Order::Replace(Box::new(engine)));
-                *self.weaknesses.write().unwrap_or_else(PoisonError::into_inner) = weaknesses(&self.config);
                 self.indicators.reload();
                 tell_indicators(&self.indicators);
                 self.arm();
@@ -779,7 +791,7 @@ impl Backstage for Stage {
         Some(self.indicators.clone())
     }
 
-    fn weaknesses(&self) -> Arc<exchange::weakness::Weaknesses> {
+    fn weaknesses(&self) -> Arc<Weaknesses> {
         self.weaknesses.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -41,6 +41,7 @@ fn office(desk: &Arc<dyn DeskStore>, units: Vec<Unit>) -> Arc<Office> {
         objects: BTreeMap::new(),
         assets: BTreeMap::new(),
         signer: Arc::new(crate::office::SigningKey::fleeting().unwrap()),
+        flaws: Arc::new(()),
         pseudonyms: [1; 32],
         places: Default::default(),
     };

@@ -287,6 +287,7 @@ mod tests {
             assets: BTreeMap::new(),
             places: Default::default(),
             signer: Arc::new(SigningKey::open(folder).unwrap()),
+            flaws: Arc::new(()),
             pseudonyms: [1; 32],
         }
     }

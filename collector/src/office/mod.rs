@@ -187,10 +187,19 @@ pub fn tables(grading: Option<&Path>, desk: Option<&Path>) -> Result<Tables> {
     Ok(Tables { grading, desk: desk.value })
 }
 
-/// The book of a register.
+/// The book of a register; no flaw is known to it until its `flaws` are set.
 pub fn book(register: &Register, tables: Arc<Tables>, signer: Arc<dyn Signer>, pseudonyms: [u8; 32]) -> Book {
     let all = register.all().clone();
-    Book { tables, units: all.units, objects: all.objects, assets: all.assets, places: Default::default(), signer, pseudonyms }
+    Book {
+        tables,
+        units: all.units,
+        objects: all.objects,
+        assets: all.assets,
+        places: Default::default(),
+        signer,
+        flaws: Arc::new(()),
+        pseudonyms,
+    }
 }
 
 /// The kind of a folder in the API.

@@ -198,6 +198,7 @@ pub fn alert(n: usize, at: Timestamp) -> Alert {
         event_count: if has_source { ports } else { 1 },
         techniques: vec![technique.into()],
         tactics: vec![if rule.starts_with("scan") { "reconnaissance" } else { "credential-access" }.into()],
+        flaws: Vec::new(),
         source_ips: if has_source { vec![attacker.clone()] } else { Vec::new() },
         target_ips: match (has_source, city) {
             (true, true) => (0..4).map(|k| format!("198.51.100.{}", 10 + k)).collect(),

@@ -64,6 +64,7 @@ fn main() {
             tlp,
             pap: Pap::Amber,
             reasons: vec![],
+            disclosed: None,
             exercise: n == 2,
             previous: String::new(),
             hash: String::new(),

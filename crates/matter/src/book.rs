@@ -25,6 +25,8 @@ pub struct Book {
     /// Made of those three when first asked; `Default::default()`, anew where one of them changes.
     pub places: Places,
     pub signer: Arc<dyn Signer>,
+    /// Which flaws are known to be used; `Arc::new(())` knows none.
+    pub flaws: Arc<dyn Flaws>,
     /// Secret the pseudonyms of a campaign are made with.
     pub pseudonyms: [u8; 32],
 }
@@ -36,6 +38,30 @@ pub trait Signer: Send + Sync {
     /// Base64.
     fn sign(&self, hash: &[u8; 32]) -> String;
     fn verify(&self, key: &str, hash: &[u8; 32], signature: &str) -> bool;
+}
+
+/// What lists of exploited flaws say (CISA's KEV, FIRST's EPSS).
+pub trait Flaws: Send + Sync {
+    /// Of a CVE; none: no list names it.
+    fn known(&self, cve: &str) -> Option<Flaw>;
+}
+
+impl Flaws for () {
+    fn known(&self, _: &str) -> Option<Flaw> {
+        None
+    }
+}
+
+/// A flaw that a list names, as it stood when it was asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flaw {
+    /// `CVE-2024-3400`.
+    pub cve: String,
+    /// In CISA's list of known exploited vulnerabilities.
+    pub kev: bool,
+    /// Chance that it is exploited within 30 days, 0 to 1.
+    pub epss: f64,
 }
 
 /// Tables a person may edit: `config/grading.toml` and `config/desk.toml`.

@@ -17,7 +17,8 @@ use std::net::IpAddr;
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::{cidr, normal, within};
+use crate::campaign::normal;
+use crate::lookup::{Net, Owner};
 use crate::notice::Indicator;
 use crate::{Book, Both, Tlp};
 
@@ -46,7 +47,7 @@ impl DisclosureTable {
     }
 }
 
-/// Own hosts and alerts shown to a unit at most.
+/// Own hosts, alerts of one of them, and others hit that are shown to a unit at most.
 pub const OWN_MAX: usize = 100;
 
 /// What is known of a case, with the names.
@@ -82,18 +83,25 @@ pub struct Disclosed {
     /// Minutes since it was first seen elsewhere; none: not elsewhere, or not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere_min: Option<u64>,
-    /// Pseudonyms of the others hit, or their names where they agreed. Only for units with a need to know.
+    /// Pseudonyms of the others hit, or their names where they agreed, and how many more. Only for units with a need to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub others_beyond: usize,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sectors: Vec<String>,
     /// Its own hosts that show an indicator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Match>,
     /// Of those, how many are not listed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond: usize,
     pub text: Both,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,15 +169,30 @@ pub fn masked(address: &str) -> String {
     }
 }
 
-/// Addresses of victims within a text masked: every address that lies in a network of a registered unit or asset.
-pub fn mask_text(book: &Book, text: &str) -> String {
-    let ours: Vec<(IpAddr, u8)> = book
-        .units
-        .values()
-        .flat_map(|u| &u.networks)
-        .chain(book.assets.values().flat_map(|a| &a.networks))
-        .filter_map(|n| cidr(n))
-        .collect();
+/// A text for a unit with the addresses of others masked: every address that lies in a network of another registered unit or asset, and in none
+/// of its own.
+pub fn mask_text(book: &Book, unit: &str, text: &str) -> String {
+    masked_where(text, |ip| {
+        let owners: Vec<&str> = book
+            .places()
+            .nets
+            .around(Net::of(ip))
+            .flat_map(|(_, owners)| owners)
+            .map(|owner| match owner {
+                Owner::Unit(id) => id.as_str(),
+                Owner::Asset(id) => book.assets.get(id).map_or("", |a| a.unit.as_str()),
+            })
+            .collect();
+        !owners.is_empty() && owners.iter().all(|o| *o != unit)
+    })
+}
+
+/// Every address in a text masked: what two texts have in common whichever of their addresses are.
+pub fn mask_all(text: &str) -> String {
+    masked_where(text, |_| true)
+}
+
+fn masked_where(text: &str, hides: impl Fn(IpAddr) -> bool) -> String {
     let part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -180,7 +203,7 @@ pub fn mask_text(book: &Book, text: &str) -> String {
         let (word, tail) = word.split_at(end);
         let bare = word.trim_end_matches(['.', ':']);
         match bare.parse::<IpAddr>() {
-            Ok(ip) if ours.iter().any(|(net, len)| within(ip, *net, *len)) => {
+            Ok(ip) if hides(ip) => {
                 out.push_str(&masked(bare));
                 out.push_str(&word[bare.len()..]);
             }
@@ -195,14 +218,15 @@ pub fn mask_text(book: &Book, text: &str) -> String {
 /// Own hosts that show one of the indicators, in order.
 pub fn matching(indicators: &[Indicator], own: &[Own]) -> (Vec<Match>, usize) {
     let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    let nets: Vec<(&Indicator, (IpAddr, u8))> = indicators.iter().filter_map(|i| Some((i, cidr(&i.value)?))).collect();
+    let nets: Vec<(&Indicator, Net)> = indicators.iter().filter_map(|i| Some((i, Net::parse(&i.value)?))).collect();
     let names: BTreeMap<String, &Indicator> = indicators.iter().map(|i| (normal(&i.value), i)).collect();
     for thing in own {
         for value in &thing.values {
             let plain = normal(value);
             let hit = names.get(&plain).copied().or_else(|| by_parent(&names, &plain)).or_else(|| {
-                let ip: IpAddr = value.parse().ok()?;
-                nets.iter().find(|(_, (net, len))| within(ip, *net, *len)).map(|(i, _)| *i)
+                // A host declared by its network holds an address of it.
+                let own = Net::parse(value)?;
+                nets.iter().find(|(_, net)| net.contains(own) || own.contains(*net)).map(|(i, _)| *i)
             });
             if let Some(indicator) = hit {
                 let alerts = found.entry((thing.host.clone(), indicator.value.clone())).or_default();
@@ -251,37 +275,47 @@ pub fn for_unit(book: &Book, known: &Known, unit: &str, own: &[Own], now: Timest
         return None;
     }
     let elsewhere: BTreeSet<String> = known.victims.iter().filter(|v| *v != unit).cloned().collect();
-    let (elsewhere_min, others, sectors) = if need == Need::None || elsewhere.is_empty() {
-        (None, Vec::new(), Vec::new())
-    } else {
+    let mut told = Disclosed { hosts, beyond, ..Disclosed::default() };
+    if need > Need::None && !elsewhere.is_empty() {
         let name = |v: &String| match book.units.get(v).filter(|u| u.named) {
             Some(unit) => unit.name.clone(),
             None => pseudonym(&book.pseudonyms, known.case, v),
         };
-        let mut others: Vec<String> = elsewhere.iter().map(name).collect();
-        others.sort();
-        let minutes = known.first.map(|t| u64::try_from(now.since(t) / (60 * event::SECOND_NS)).unwrap_or(0));
-        (minutes, others, sectors_named(book, &elsewhere).into_iter().map(str::to_owned).collect())
-    };
-    let text = words(elsewhere_min, &sectors, hosts.len() + beyond);
-    Some(Disclosed { elsewhere_min, others, sectors, hosts, beyond, text })
+        told.others = elsewhere.iter().map(name).collect();
+        told.others.sort();
+        told.others_beyond = told.others.len().saturating_sub(OWN_MAX);
+        told.others.truncate(OWN_MAX);
+        told.elsewhere_min = known.first.map(|t| u64::try_from(now.since(t) / (60 * event::SECOND_NS)).unwrap_or(0));
+        told.sectors = sectors_named(book, &elsewhere).into_iter().map(str::to_owned).collect();
+    }
+    told.text = words(&told);
+    Some(told)
 }
 
-fn words(elsewhere_min: Option<u64>, sectors: &[String], hosts: usize) -> Both {
+fn words(told: &Disclosed) -> Both {
     let mut zh = Vec::new();
     let mut en = Vec::new();
-    if let Some(n) = elsewhere_min {
-        let place_zh = if sectors.is_empty() {
-            "其他单位".to_owned()
+    if !told.others.is_empty() {
+        let (place_zh, place_en) = if told.sectors.is_empty() {
+            ("其他单位".to_owned(), "another unit".to_owned())
         } else {
-            format!("{}行业", sectors.iter().map(|s| sector_zh(s)).collect::<Vec<_>>().join("、"))
+            let sectors_zh = told.sectors.iter().map(|s| sector_zh(s)).collect::<Vec<_>>().join("、");
+            (format!("{sectors_zh}行业"), format!("the {} sector", told.sectors.join(", ")))
         };
-        let place_en = if sectors.is_empty() { "another unit".to_owned() } else { format!("the {} sector", sectors.join(", ")) };
-        zh.push(format!("{n} 分钟前首次出现于{place_zh}"));
-        en.push(format!("first seen in {place_en} {n} minutes ago"));
+        match told.elsewhere_min {
+            Some(n) => {
+                zh.push(format!("{n} 分钟前首次出现于{place_zh}"));
+                en.push(format!("first seen in {place_en} {n} minutes ago"));
+            }
+            None => {
+                zh.push(format!("亦见于{place_zh}"));
+                en.push(format!("also seen in {place_en}"));
+            }
+        }
     }
+    let hosts = told.hosts.iter().map(|m| m.host.as_str()).collect::<BTreeSet<_>>().len() + told.beyond;
     if hosts > 0 {
-        zh.push(format!("贵单位有 {hosts} 处命中所列指标"));
+        zh.push(format!("贵单位有 {hosts} 台主机命中所列指标"));
         en.push(format!("{hosts} of your own hosts match the indicators"));
     }
     if zh.is_empty() {

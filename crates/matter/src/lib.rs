@@ -45,7 +45,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use warning::grade::Level;
 
-pub use book::{Book, Service, ServiceLevels, Signer, Tables};
+pub use book::{Book, Flaw, Flaws, Service, ServiceLevels, Signer, Tables};
 pub use kinds::{KINDS, Kind, kind};
 pub use message::{Message, Recipient};
 pub use notice::{Both, Notice, Pap, Revision, Tlp};

@@ -108,8 +108,10 @@ pub struct Index {
     pub nets: Nets<Owner>,
     /// Lower-case domain → units.
     domains: BTreeMap<String, BTreeSet<String>>,
-    /// Lower-case host name, or agent id → assets.
+    /// Host name or agent id, lower case → assets.
     hosts: BTreeMap<String, BTreeSet<String>>,
+    /// Unit → its assets.
+    assets: BTreeMap<String, BTreeSet<String>>,
     /// Object → objects that need it.
     needed_by: BTreeMap<String, BTreeSet<String>>,
 }
@@ -118,11 +120,12 @@ impl Index {
     pub fn of(units: &BTreeMap<String, Unit>, objects: &BTreeMap<String, Object>, assets: &BTreeMap<String, Asset>) -> Self {
         let mut index = Self::default();
         for asset in assets.values() {
+            index.assets.entry(asset.unit.clone()).or_default().insert(asset.id.clone());
             for net in asset.networks.iter().filter_map(|n| Net::parse(n)) {
                 index.nets.insert(net, Owner::Asset(asset.id.clone()));
             }
-            for name in asset.hostname.iter().map(|h| h.to_lowercase()).chain(asset.agent.clone()) {
-                index.hosts.entry(name).or_default().insert(asset.id.clone());
+            for name in asset.hostname.iter().chain(&asset.agent) {
+                index.hosts.entry(name.to_lowercase()).or_default().insert(asset.id.clone());
             }
         }
         for unit in units.values() {
@@ -144,6 +147,10 @@ impl Index {
     /// Assets of a host name or agent id.
     pub fn host(&self, name: &str) -> impl Iterator<Item = &str> {
         self.hosts.get(&name.to_lowercase()).into_iter().flatten().map(String::as_str)
+    }
+    /// Assets of a unit, by id.
+    pub fn assets_of(&self, unit: &str) -> impl Iterator<Item = &str> {
+        self.assets.get(unit).into_iter().flatten().map(String::as_str)
     }
     /// The longest registered domain this name is or lies below, with its units.
     pub fn domain(&self, name: &str) -> Option<(&str, &BTreeSet<String>)> {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use warning::AlertReason;
 use warning::grade::Level;
 
+use crate::disclose::Disclosed;
+
 /// Text in both languages of the house.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -211,6 +213,9 @@ pub struct Revision {
     pub tlp: Tlp,
     pub pap: Pap,
     pub reasons: Vec<AlertReason>,
+    /// In a unit's copy: what that unit may learn of the case beside the text, as it was known when this revision was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosed: Option<Box<Disclosed>>,
     #[serde(default)]
     pub exercise: bool,
     /// BLAKE3 of the revision before, hex; empty for the first.

@@ -7,6 +7,7 @@ use event::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::disclose::Own;
 use crate::{Card, Message, Refusal};
 
 /// A matter as it lies there.
@@ -43,6 +44,11 @@ pub trait Shelf {
     fn tell(&self, message: &Message) -> Result<bool, Refusal>;
     /// Up to `limit` matters that fell due, the longest due first.
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(String, String)>, Refusal>;
+    /// The newest alerts of a unit, as far as its own people see them; at most `limit`. What a unit is told of its own is made of these.
+    fn own(&self, unit: &str, limit: usize) -> Result<Vec<Own>, Refusal> {
+        let _ = (unit, limit);
+        Ok(Vec::new())
+    }
 }
 
 /// A shelf in memory, for tests, stories and `replay`.
@@ -58,6 +64,7 @@ struct Inner {
     entries: Vec<Entry>,
     keys: BTreeSet<String>,
     messages: Vec<Message>,
+    own: BTreeMap<String, Vec<Own>>,
 }
 
 impl Memory {
@@ -77,6 +84,10 @@ impl Memory {
             .filter(|((k, _), _)| k == kind)
             .map(|((_, id), (_, body, _))| (id.clone(), body.clone()))
             .collect()
+    }
+    /// Gives a unit something of its own, newest last.
+    pub fn see(&self, unit: &str, own: Own) {
+        self.inner.borrow_mut().own.entry(unit.to_owned()).or_default().push(own);
     }
     /// Runs one transaction: what an `Err` did is undone.
     pub fn transaction<T>(&self, f: impl FnOnce(&Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
@@ -126,5 +137,8 @@ impl Shelf for Memory {
             inner.matters.iter().filter_map(|(name, (_, _, due))| due.filter(|d| *d <= now).map(|d| (d, name.clone()))).collect();
         due.sort();
         Ok(due.into_iter().take(limit).map(|(_, name)| name).collect())
+    }
+    fn own(&self, unit: &str, limit: usize) -> Result<Vec<Own>, Refusal> {
+        Ok(self.inner.borrow().own.get(unit).into_iter().flat_map(|all| all.iter().rev().take(limit)).cloned().collect())
     }
 }

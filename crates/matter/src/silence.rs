@@ -13,7 +13,8 @@ use event::Timestamp;
 use serde::{Deserialize, Serialize};
 use warning::Alert;
 
-use crate::campaign::{Said, cidr, normal, say, within};
+use crate::campaign::{Said, normal, say};
+use crate::lookup::Net;
 use crate::{ActRow, Both, Card, Desk, Effects, FieldRow, Input, Matter, Message, Permission, Recipient, Refusal, field};
 
 /// Link of all that are in force.
@@ -150,8 +151,8 @@ impl Matcher {
             any
         };
         let plain = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-        let inside = |net: &str, ip: &str| match (cidr(net), ip.parse()) {
-            (Some((net, len)), Ok(ip)) => within(ip, net, len),
+        let inside = |net: &str, ip: &str| match (Net::parse(net), ip.parse()) {
+            (Some(net), Ok(ip)) => net.contains(Net::of(ip)),
             _ => normal(net) == normal(ip),
         };
         let technique = |wanted: &str, have: &str| plain(wanted, have) || plain(wanted, crate::attack::parent(have));
@@ -181,7 +182,7 @@ impl Matcher {
         if !self.unit.is_empty() && !desk.book.units.contains_key(&self.unit) {
             return Err(Refusal::because(format!("there is no unit '{}'", self.unit), format!("没有单位“{}”", self.unit)));
         }
-        if let Some(net) = [&self.source, &self.target].into_iter().find(|n| n.contains('/') && cidr(n).is_none()) {
+        if let Some(net) = [&self.source, &self.target].into_iter().find(|n| n.contains('/') && Net::parse(n).is_none()) {
             return Err(Refusal::because(
                 format!("'{net}' is no network; write e.g. 10.1.0.0/16"),
                 format!("“{net}”不是网段，应形如 10.1.0.0/16"),

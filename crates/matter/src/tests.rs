@@ -95,6 +95,7 @@ pub(crate) fn book() -> Book {
         assets: Default::default(),
         places: Default::default(),
         signer: Arc::new(Toy),
+        flaws: Arc::new(()),
         pseudonyms: [7; 32],
     }
 }

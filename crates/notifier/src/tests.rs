@@ -228,6 +228,7 @@ fn alertmanager_ends_what_is_lifted() {
         tlp: Tlp::Amber,
         pap: Pap::Amber,
         reasons: Vec::new(),
+        disclosed: None,
         exercise: false,
         previous: String::new(),
         hash: "ab".repeat(32),

@@ -38,6 +38,9 @@ pub struct Alert {
     pub event_count: u64,
     pub techniques: Vec<String>,
     pub tactics: Vec<String>,
+    /// Flaws the rule names in its tags or words, or the findings in their values: `CVE-2021-44228`, bounded by `FLAWS_MAX`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
     /// Parties, each list in order of appearance and bounded by `PARTIES_MAX`.
     pub source_ips: Vec<String>,
     pub target_ips: Vec<String>,
@@ -58,6 +61,26 @@ impl Alert {
     pub fn severity(&self) -> Severity {
         Severity::from_u8(self.severity_id).unwrap_or_default()
     }
+}
+
+/// Flaws one alert names.
+pub const FLAWS_MAX: usize = 8;
+
+/// CVE ids in a text, as `CVE-2021-44228`: also where it is written as a tag of Sigma, `cve.2021-44228` or `cve.2021.44228`.
+pub fn flaws_in(text: &str) -> impl Iterator<Item = String> {
+    let lower = text.to_ascii_lowercase();
+    let found: Vec<String> = lower
+        .match_indices("cve")
+        .filter_map(|(at, _)| {
+            let joint = |c: char| matches!(c, '-' | '.' | '_' | ' ');
+            let rest = lower.get(at + 3..)?.strip_prefix(joint)?;
+            let (year, rest) = (rest.get(..4)?, rest.get(4..)?.strip_prefix(joint)?);
+            let number = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+            let digits = year.bytes().all(|b| b.is_ascii_digit()) && (4..=9).contains(&number.len());
+            digits.then(|| format!("CVE-{year}-{number}"))
+        })
+        .collect();
+    found.into_iter()
 }
 
 /// A unit concerned.
@@ -96,4 +119,25 @@ pub enum CloseReason {
     FalsePositive,
     Duplicate,
     ExpectedMaintenance,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::flaws_in;
+
+    #[test]
+    fn flaws_are_found_however_they_are_written() {
+        for (text, found) in [
+            ("Log4j exploitation (CVE-2021-44228) and cve-2021-45046.", &["CVE-2021-44228", "CVE-2021-45046"][..]),
+            ("cve.2021-44228", &["CVE-2021-44228"]),
+            ("cve.2021.44228", &["CVE-2021-44228"]),
+            ("主机存在CVE-2024-3400漏洞", &["CVE-2024-3400"]),
+            ("CVE-2024-340", &[]),
+            ("CVE-24-3400 cve 2024 cve", &[]),
+            ("CVE-2024-1234567890123", &[]),
+            ("cve-é024-3400 cve", &[]),
+        ] {
+            assert_eq!(flaws_in(text).collect::<Vec<_>>(), found, "{text}");
+        }
+    }
 }

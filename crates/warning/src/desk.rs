@@ -12,9 +12,10 @@
 
 use std::collections::BTreeMap;
 
-use event::{EventId, Field, Finding, Reason, SECOND_NS, Timestamp, Value, field};
+use event::{EventId, Field, Finding, Reason, RuleMeta, SECOND_NS, Timestamp, Value, field};
 use serde::{Deserialize, Serialize};
 
+use crate::alert::{FLAWS_MAX, flaws_in};
 use crate::{Alert, AlertId, AlertReason, AlertState, CloseReason, UnitRef};
 
 /// Entries of each party list of an alert.
@@ -305,6 +306,18 @@ struct Saved {
 
 const VERSION: u32 = 1;
 
+/// Flaws a rule names, and those among the values it groups by.
+fn flaws_of(rule: &RuleMeta, key: &BTreeMap<String, String>) -> Vec<String> {
+    let mut flaws: Vec<String> = Vec::new();
+    let texts = rule.tags.iter().chain([&rule.title, &rule.description]).chain(key.values());
+    for flaw in texts.flat_map(|text| flaws_in(text)) {
+        if flaws.len() < FLAWS_MAX && !flaws.contains(&flaw) {
+            flaws.push(flaw);
+        }
+    }
+    flaws
+}
+
 impl Open {
     fn new(serial: u64, now: i64, finding: &Finding, key: BTreeMap<String, String>, from: i64) -> Self {
         let rule = &finding.rule;
@@ -327,6 +340,7 @@ impl Open {
             event_count: 0,
             techniques: rule.techniques.clone(),
             tactics: rule.tactics.clone(),
+            flaws: flaws_of(rule, &key),
             source_ips: Vec::new(),
             target_ips: Vec::new(),
             users: Vec::new(),

@@ -150,6 +150,18 @@ pub static REASONS: &[ReasonText] = &[
         zh: "可能损害程度 {degree}（共 4 级）：{evidence} 中的 {row}",
     },
     ReasonText {
+        id: "grade_flaw_used",
+        args: &["flaw", "object", "epss"],
+        en: "{flaw}, named at {object}, is on CISA's list of exploited flaws (EPSS {epss})",
+        zh: "{object} 涉及的 {flaw} 已列入 CISA 在野利用清单（EPSS {epss}）",
+    },
+    ReasonText {
+        id: "grade_flaw_likely",
+        args: &["flaw", "object", "epss"],
+        en: "{flaw}, named at {object}, is likely to be exploited within 30 days (EPSS {epss})",
+        zh: "{object} 涉及的 {flaw} 在 30 天内很可能被利用（EPSS {epss}）",
+    },
+    ReasonText {
         id: "grade_spread",
         args: &["degree", "n", "what", "from"],
         en: "damage {from} seen in {n} {what}: {degree}",

@@ -69,6 +69,7 @@ impl House {
             assets: Default::default(),
             places: Default::default(),
             signer: book.signer.clone(),
+            flaws: book.flaws.clone(),
             pseudonyms: book.pseudonyms,
         });
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use matter::disclose::Match;
 use matter::receipt::{self, Receipt};
 use matter::warn::Verdict;
 use matter::{Kind, Matter, Order};
@@ -94,13 +95,6 @@ struct Answer {
     help: String,
 }
 
-struct Host {
-    host: String,
-    address: String,
-    what: String,
-    last: String,
-}
-
 #[derive(Template)]
 #[template(path = "receipt.html")]
 struct OneView<'a> {
@@ -117,8 +111,11 @@ struct OneView<'a> {
     broken: bool,
     notice: Vec<(String, String)>,
     measures: Vec<String>,
-    hosts: Vec<Host>,
-    hosts_more: u32,
+    /// What was seen elsewhere, and of whom.
+    elsewhere: String,
+    others: String,
+    hosts: Vec<Match>,
+    hosts_more: usize,
     signed: String,
     answers: Vec<Answer>,
     earlier: Vec<(u32, String, String)>,
@@ -164,17 +161,10 @@ pub fn one(shared: &Shared, caller: &Caller, page: &Page, id: &str, status: Stat
         broken: receipt.verify(&book).is_err(),
         notice: notice(page, &copy.notice),
         measures: copy.notice.measures.iter().map(|m| said(page, m)).collect(),
-        hosts: receipt
-            .exposed
-            .iter()
-            .map(|h| Host {
-                host: h.host.clone(),
-                address: h.address.clone(),
-                what: said(page, &h.what),
-                last: h.last.map(time).unwrap_or_default(),
-            })
-            .collect(),
-        hosts_more: receipt.exposed_more,
+        elsewhere: copy.disclosed.as_ref().map(|d| said(page, &d.text)).unwrap_or_default(),
+        others: copy.disclosed.as_ref().map(|d| d.others.join(", ")).unwrap_or_default(),
+        hosts: copy.disclosed.iter().flat_map(|d| d.hosts.clone()).collect(),
+        hosts_more: copy.disclosed.as_ref().map_or(0, |d| d.beyond),
         signed: receipt.signature().map(|s| format!("{} {}", s.who, time(s.at))).unwrap_or_default(),
         answers: receipt
             .feedback

@@ -203,6 +203,7 @@ pub fn routed(shared: &Shared, scope: &Scope, question: RouteQuestion) -> Result
         assets: known.assets,
         places: Default::default(),
         signer: office.signer.clone(),
+        flaws: office.flaws.clone(),
         pseudonyms: office.pseudonyms,
     };
     let reason = |why: matter::route::Why| RouteReason {

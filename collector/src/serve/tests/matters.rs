@@ -133,16 +133,73 @@ async fn forms_work_without_scripts_in_both_languages() {
     assert_eq!(forged.status, 403);
 }
 
+/// Signs alike in every house: two of them are compared byte by byte.
+struct Alike;
+impl matter::Signer for Alike {
+    fn key(&self) -> String {
+        "alike".into()
+    }
+    fn sign(&self, hash: &[u8; 32]) -> String {
+        format!("{hash:02x?}")
+    }
+    fn verify(&self, key: &str, hash: &[u8; 32], signature: &str) -> bool {
+        key == self.key() && signature == self.sign(hash)
+    }
+}
+
+/// A house whose keys are those of every other.
+fn house_alike() -> House {
+    let house = House::new(0);
+    let book = house.shared.office.book();
+    let (tables, units, objects, assets) = (book.tables.clone(), book.units.clone(), book.objects.clone(), book.assets.clone());
+    let signer = std::sync::Arc::new(Alike);
+    let flaws = book.flaws.clone();
+    let places = matter::lookup::Places::default();
+    house.shared.office.exchange(matter::Book { tables, units, objects, assets, places, signer, flaws, pseudonyms: [5; 32] });
+    house
+}
+
+/// An alert of one unit about the address that warnings here name, stored as the engine stores it.
+fn alert_at(house: &House, n: usize, unit: &str) {
+    let mut alert = crate::serve::sample::alert(n, house.shared.now());
+    alert.units.retain(|_| false);
+    alert.units.push(warning::UnitRef { id: unit.into(), name: unit.into(), sector: String::new() });
+    (alert.hosts, alert.source_ips) = (vec![format!("{unit}-db7")], vec!["203.0.113.99".into()]);
+    (alert.target_ips, alert.evidence) = (Vec::new(), Vec::new());
+    let position = crate::store::Offset(n as u64);
+    house.shared.desk.save(&crate::store::desk::Step { alerts: &[alert], evidence: &[], position, snapshot: None }).unwrap();
+}
+
+/// A blue warning about that address, issued; the id of a unit's receipt of it.
+async fn warned(house: &House, token: &str, units: &[&str], title: &str) -> String {
+    let draft = json!({"title": {"zh": title, "en": title}, "event": {"zh": "外联", "en": "beacons"}, "units": units,
+        "measures": [{"zh": "排查", "en": "look"}], "indicators": [{"type": "ipv4-addr", "value": "203.0.113.99"}]});
+    let auth = [("authorization", token), ("if-match", "*")];
+    let made = house.call("POST", "/api/v1/warnings/draft", &auth, draft).await;
+    let id = made.json()["matter"]["id"].as_str().unwrap().to_owned();
+    for (word, body) in [("assess", json!({"level": "blue", "reason": "seen"})), ("issue", json!({}))] {
+        let done = house.call("POST", &format!("/api/v1/warnings/{id}/{word}"), &auth, body).await;
+        assert_eq!(done.status, 200, "{}", done.body);
+    }
+    matter::receipt::Receipt::id(&id, units[0])
+}
+
 /// What a bank's people get of every address of matters, with or without a grid company's.
 async fn seen(others: bool) -> Vec<(String, StatusCode, String)> {
-    let house = House::new(0);
+    let house = house_alike();
     let city = house.token(Role::Operator, None);
     let bank = house.token(Role::SectorLead, Some(&["bank-1"]));
+    alert_at(&house, 1, "bank-1");
+    if others {
+        (2..9).for_each(|n| alert_at(&house, n, "grid-1"));
+    }
     let mine = issued(&house, &city, &["bank-1"]).await;
     let theirs = if others { issued(&house, &city, &["grid-1"]).await } else { "O0123456789abcdef".to_owned() };
+    let my_receipt = warned(&house, &city, &["bank-1"], "to the bank").await;
+    let their_receipt = if others { warned(&house, &city, &["grid-1"], "to the grid").await } else { "R0123456789abcdef".to_owned() };
     let mut out = Vec::new();
     for route in api::matter_routes() {
-        for id in [&mine, &theirs] {
+        for id in [&mine, &theirs, &my_receipt, &their_receipt] {
             let path = route.path.replace("{id}", id);
             let answer = match route.method {
                 api::Method::Get => house.get(&path, &bank).await,
@@ -151,18 +208,23 @@ async fn seen(others: bool) -> Vec<(String, StatusCode, String)> {
             out.push((route.path.clone(), answer.status, answer.body));
         }
     }
-    for path in
-        ["/desk".to_owned(), "/orders".to_owned(), format!("/orders/{mine}"), format!("/orders/{theirs}"), "/api/v1/audit".to_owned()]
-    {
+    let of = |kind: &str, id: &String| format!("/{kind}/{id}");
+    let pages = ["/desk", "/orders", "/portal", "/receipts", "/alerts", "/api/v1/audit", "/api/v1/alerts"].map(str::to_owned);
+    let ones = [of("orders", &mine), of("orders", &theirs), of("receipts", &my_receipt), of("receipts", &their_receipt)];
+    for path in pages.into_iter().chain(ones) {
         for lang in ["zh", "en"] {
             let request = Request::get(&path)
                 .header(header::AUTHORIZATION, &bank)
                 .header(header::ACCEPT, "text/html")
                 .header("accept-language", lang);
             let answer = house.send(request.body(Body::empty()).unwrap()).await;
-            out.push((path.clone(), answer.status, answer.body.replace(&theirs, "O")));
+            out.push((path.clone(), answer.status, answer.body.replace(&theirs, "O").replace(&their_receipt, "R")));
         }
     }
+    let to_bank = |m: &matter::Message| matches!(&m.recipient, matter::Recipient::Unit { unit, .. } if unit == "bank-1");
+    let messages = house.shared.desk.messages(0, 100).unwrap();
+    let told: Vec<_> = messages.into_iter().map(|(_, m)| m).filter(to_bank).collect();
+    out.push(("messages".to_owned(), StatusCode::OK, serde_json::to_string(&told).unwrap()));
     out
 }
 
@@ -174,4 +236,7 @@ async fn one_units_matters_are_the_same_bytes_whether_or_not_others_have_any() {
         assert!(a.1 == b.1 && a.2 == b.2, "{}: {} {} / {} {}", a.0, a.1, a.2, b.1, b.2);
     }
     assert!(among.iter().any(|(_, status, body)| *status == 200 && body.contains("bank-1")));
+    // And what is its own it is told: its host, in the receipt, on the page, in the message.
+    let told = |path: &str| among.iter().any(|(p, status, body)| p.starts_with(path) && *status == 200 && body.contains("bank-1-db7"));
+    assert!(told("/api/v1/receipts/{id}") && told("/receipts/") && told("messages"));
 }

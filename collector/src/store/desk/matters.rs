@@ -5,14 +5,16 @@
 use std::cell::RefCell;
 
 use event::Timestamp;
+use matter::disclose::Own;
 use matter::{Card, Entry, Message, Refusal, Shelf, Stored};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Transaction, params_from_iter};
 use serde_json::Value;
+use warning::Alert;
 use warning::grade::Level;
 
 use super::sqlite::{Fault, SqliteDesk, from_json, to_json};
-use super::{AuditEntry, DeskError, ROWS_MAX, Scope, audit};
+use super::{AlertQuery, AuditEntry, DeskError, ROWS_MAX, Scope, alerts, audit};
 
 pub(super) const SCHEMA: &str = r"
 CREATE TABLE matter (
@@ -35,6 +37,8 @@ CREATE TABLE message (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NUL
 
 /// Kinds whose own doings (not people's) leave no audit row each: there may be thousands a minute, and all that follows from them does.
 const QUIET: &[&str] = &["campaign"];
+/// Hosts of one alert that are held against a warning's indicators.
+const HOSTS_MAX: usize = 16;
 /// Characters of an act's fields that the audit trail repeats; the whole is in the matter's history.
 const AUDIT_DETAIL_MAX: usize = 2_000;
 
@@ -147,6 +151,29 @@ impl Shelf for Drawer<'_, '_> {
 
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(String, String)>, Refusal> {
         due(self.tx, now, limit).map_err(fault)
+    }
+
+    /// What the unit's own people would see, and nothing else: the same query, the same scope.
+    fn own(&self, unit: &str, limit: usize) -> Result<Vec<Own>, Refusal> {
+        let query = AlertQuery { limit, ..AlertQuery::default() };
+        let page = alerts::alerts(self.tx, &Scope::units([unit]), &query).map_err(fault)?;
+        Ok(page.alerts.iter().flat_map(owned).collect())
+    }
+}
+
+/// An alert as something of the unit's own, once for each host it names.
+fn owned(alert: &Alert) -> Vec<Own> {
+    let values: Vec<String> = alert.source_ips.iter().chain(&alert.target_ips).chain(alert.group_key.values()).cloned().collect();
+    let own = |host: &String| Own {
+        host: host.clone(),
+        alert: alert.id.0.clone(),
+        values: values.clone(),
+        time: Some(Timestamp::from_ns(alert.last_time)),
+    };
+    match alert.hosts.as_slice() {
+        // Seen on the wire only: the address is all there is to call it by.
+        [] => alert.target_ips.iter().chain(&alert.source_ips).take(1).map(own).collect(),
+        hosts => hosts.iter().take(HOSTS_MAX).map(own).collect(),
     }
 }
 

@@ -41,6 +41,7 @@ fn alert(id: &str, events: &[Arc<Event>]) -> Alert {
         event_count: events.len() as u64,
         techniques: vec!["T1110".into()],
         tactics: vec![],
+        flaws: Vec::new(),
         source_ips: vec!["203.0.113.9".into()],
         target_ips: events.iter().map(|e| e.text(field::DST_IP).into_owned()).collect(),
         users: events.iter().map(|e| e.text(field::USER_NAME).into_owned()).collect(),

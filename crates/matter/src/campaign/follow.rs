@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use event::Timestamp;
 use warning::Alert;
 
-use super::{Campaign, CampaignAct, Group, Places, Sighting, State, place};
+use super::{Campaign, CampaignAct, Group, Intake, Sighting, State, place};
 use crate::silence::{Hidden, Silence, SilenceAct, Silences};
 use crate::{Actor, Book, Desk, Matter, Order, Outcome, Refusal, Shelf, carry_out};
 
@@ -42,7 +42,7 @@ struct Share {
 pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> Result<Followed, Refusal> {
     let by = Actor::desk();
     let desk = Desk { book, shelf, by: &by, now };
-    let places = Places::of(book);
+    let intake = Intake::of(book);
     let silences = Silences::in_force(&desk)?;
     let mut hid: BTreeMap<String, Vec<Hidden>> = BTreeMap::new();
     let mut done = Followed::default();
@@ -53,7 +53,7 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
     // An alert may change several times within one batch.
     let mut went: BTreeMap<String, String> = BTreeMap::new();
     for item in news {
-        let sighting = places.sighting(item.alert, item.exercise);
+        let sighting = intake.sighting(item.alert, item.exercise);
         if let Some(before) = went.get(&sighting.alert).or(item.placed.as_ref()) {
             let still = match alive.get(before) {
                 Some(still) => *still,
@@ -92,7 +92,7 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
             Entry::Occupied(e) => e.into_mut(),
             Entry::Vacant(e) => e.insert(place::Open::count(shelf, sighting.exercise)?),
         };
-        let grave = places.grave(&sighting);
+        let grave = intake.grave(&sighting);
         let mut found = None;
         let mut opened = None;
         for group in Group::of(&sighting) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use event::{SECOND_NS, Timestamp};
 use serde_json::{Value, json};
-use warning::grade::{self, Case, Recommendation};
+use warning::grade::{self, Case, Recommendation, Weakness};
 
 use super::{Campaign, State, Trace, Width, draft, place};
 use crate::{Both, Desk, Effects, Kind, Message, Permission, Recipient, Refusal};
@@ -196,7 +196,7 @@ impl Campaign {
             title: self.title.en.clone(),
             object: objects.into_values().collect(),
             evidence: traces.iter().map(|t| evidence(t)).collect(),
-            weakness: Vec::new(),
+            weakness: weaknesses(traces),
             incident_grade,
             forecast_grade,
             confirmed: said || traces.iter().any(|t| t.confirmed),
@@ -204,10 +204,29 @@ impl Campaign {
     }
 }
 
+/// Flaws that were used where something was reached, and those an attempt named: known to be sought, not known to be there.
+fn weaknesses(traces: &[&Trace]) -> Vec<Weakness> {
+    let mut all: BTreeMap<(&str, &str), Weakness> = BTreeMap::new();
+    for trace in traces {
+        for flaw in &trace.flaws {
+            let weakness = all.entry((&flaw.cve, &trace.object)).or_insert_with(|| Weakness {
+                id: flaw.cve.clone(),
+                object: trace.object.clone(),
+                reachable: false,
+                kev: flaw.kev,
+                epss: flaw.epss,
+            });
+            weakness.reachable |= !trace.attempt;
+        }
+    }
+    all.into_values().collect()
+}
+
 /// What of a trace counts for its grade.
 fn shape(t: &Trace) -> String {
     let (techniques, tactics) = (t.techniques.join(" "), t.tactics.join(" "));
-    format!("{}\n{}\n{techniques}\n{tactics}\n{}\n{}\n{}", t.object, t.source, t.attempt, String::from(t.grade), t.confirmed)
+    let flaws = t.flaws.iter().map(|f| f.cve.as_str()).collect::<Vec<_>>().join(" ");
+    format!("{}\n{}\n{techniques}\n{tactics}\n{}\n{}\n{}\n{flaws}", t.object, t.source, t.attempt, String::from(t.grade), t.confirmed)
 }
 
 fn evidence(trace: &Trace) -> grade::Evidence {

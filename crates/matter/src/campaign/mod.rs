@@ -27,9 +27,10 @@ use warning::grade::{Admiralty, Recommendation};
 pub use draft::notice;
 pub use follow::{Followed, News, follow};
 pub use place::{Group, Width};
-pub use sighting::{Direction, Judged, Places, Sighting, Spot, cidr, normal, unknown_object, within};
+pub use sighting::{Direction, Intake, Judged, Sighting, Spot, normal, unknown_object};
 pub use table::{CampaignTable, Playbook, SeverityGrades, playbook};
 
+use crate::book::Flaw;
 use crate::{ActRow, Both, Card, Desk, Effects, Input, Matter, Permission, Refusal, field, id_of};
 
 pub const MEMBERS_MAX: usize = 100;
@@ -136,6 +137,9 @@ pub struct Trace {
     pub by: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirmed: bool,
+    /// Flaws it names that are known to be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<Flaw>,
     /// When it reached the desk.
     #[serde(with = "crate::when")]
     pub heard: Timestamp,
@@ -480,6 +484,7 @@ impl Campaign {
                 grade,
                 by: s.indicator.clone().or_else(|| s.from.first().cloned()).unwrap_or_default(),
                 confirmed: s.judged == Judged::Confirmed,
+                flaws: s.flaws.clone(),
                 heard: desk.now,
             });
         }
@@ -511,6 +516,7 @@ impl Campaign {
                 && t.attempt == trace.attempt
                 && t.techniques == trace.techniques
                 && t.by == trace.by
+                && t.flaws == trace.flaws
         };
         let alike: Vec<usize> = self.traces.iter().enumerate().filter(|(_, t)| same(t)).map(|(at, _)| at).collect();
         let victim = if alike.len() >= TRACES_SAME_MAX {

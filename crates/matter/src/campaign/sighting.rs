@@ -5,9 +5,9 @@
 //! * Every party that the register knows counts as concerned, source or target: the host that a beacon leaves is hit, and so is the one it
 //!   was reached from.
 //! * What is no asset of anybody counts as its unit's unknown object; a unit is named by the alert, else by the networks of the register.
-//! * Bounded: 16 objects, 8 addresses, 16 techniques an alert; more is left out.
+//! * Bounded: 16 objects, 8 addresses, 16 techniques, 8 flaws an alert; more is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use event::Timestamp;
@@ -15,11 +15,15 @@ use serde::{Deserialize, Serialize};
 use warning::{Alert, AlertState, CloseReason};
 
 use crate::attack::{self, Tactic};
+use crate::book::Flaw;
+use crate::lookup::{Net, Owner};
+use crate::register::Asset;
 use crate::{Book, Both};
 
 pub const SPOTS_MAX: usize = 16;
 pub const FROM_MAX: usize = 8;
 pub const TECHNIQUES_MAX: usize = 16;
+pub const FLAWS_MAX: usize = 8;
 const TEXT_MAX: usize = 160;
 
 /// One alert as it stands now.
@@ -52,6 +56,9 @@ pub struct Sighting {
     pub spots: Vec<Spot>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// Flaws it names that a list of exploited ones knew then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<Flaw>,
     #[serde(with = "crate::when")]
     pub first: Timestamp,
     #[serde(with = "crate::when")]
@@ -107,50 +114,40 @@ pub enum Judged {
     Dismissed,
 }
 
-/// The register made ready to be asked by address, host name and agent. Made once for a batch.
-pub struct Places<'b> {
+/// Makes sightings of alerts: the register asked by host name, agent and address ([`crate::lookup`]), and what everybody uses. Made once for a
+/// batch.
+pub struct Intake<'b> {
     book: &'b Book,
-    by_name: BTreeMap<String, &'b crate::register::Asset>,
-    /// Network, length, unit, asset; the longest first.
-    networks: Vec<(IpAddr, u8, &'b str, Option<&'b crate::register::Asset>)>,
-    ignored_networks: Vec<(IpAddr, u8)>,
+    ignored_networks: Vec<Net>,
     ignored_names: BTreeSet<String>,
 }
 
-impl<'b> Places<'b> {
+impl<'b> Intake<'b> {
     pub fn of(book: &'b Book) -> Self {
-        let mut by_name = BTreeMap::new();
-        let mut networks = Vec::new();
-        for asset in book.assets.values() {
-            for name in asset.agent.iter().chain(&asset.hostname) {
-                by_name.entry(name.to_ascii_lowercase()).or_insert(asset);
-            }
-            networks.extend(asset.networks.iter().filter_map(|n| cidr(n)).map(|(ip, len)| (ip, len, asset.unit.as_str(), Some(asset))));
-        }
-        for unit in book.units.values() {
-            networks.extend(unit.networks.iter().filter_map(|n| cidr(n)).map(|(ip, len)| (ip, len, unit.id.as_str(), None)));
-        }
-        networks.sort_by_key(|(ip, len, unit, asset)| (std::cmp::Reverse(*len), *ip, asset.is_none(), *unit));
-        let table = &book.tables.desk.campaign;
-        let ignored_networks = table.ignored.iter().filter_map(|n| cidr(n)).collect();
-        let ignored_names = table.ignored.iter().filter(|n| cidr(n).is_none()).map(|n| normal(n)).collect();
-        Self { book, by_name, networks, ignored_networks, ignored_names }
+        let ignored = &book.tables.desk.campaign.ignored;
+        let ignored_networks = ignored.iter().filter_map(|n| Net::parse(n)).collect();
+        let ignored_names = ignored.iter().filter(|n| Net::parse(n).is_none()).map(|n| normal(n)).collect();
+        Self { book, ignored_networks, ignored_names }
     }
 
-    fn asset(&self, name: &str) -> Option<&'b crate::register::Asset> {
-        self.by_name.get(&name.to_ascii_lowercase()).copied().or_else(|| {
-            let ip: IpAddr = name.parse().ok()?;
-            self.networks
-                .iter()
-                .filter(|(_, _, _, asset)| asset.is_some())
-                .find(|(net, len, ..)| within(ip, *net, *len))
-                .and_then(|(.., asset)| *asset)
-        })
+    fn asset(&self, name: &str) -> Option<&'b Asset> {
+        let places = self.book.places();
+        let of_address = || {
+            let around = places.nets.around(Net::of(name.parse().ok()?));
+            around.flat_map(|(_, owners)| owners).find_map(|owner| match owner {
+                Owner::Asset(id) => Some(id.as_str()),
+                Owner::Unit(_) => None,
+            })
+        };
+        let id = places.host(name).next().or_else(of_address)?;
+        self.book.assets.get(id)
     }
     /// Unit whose network it lies in.
     fn unit(&self, address: &str) -> Option<&'b str> {
-        let ip: IpAddr = address.parse().ok()?;
-        self.networks.iter().find(|(net, len, ..)| within(ip, *net, *len)).map(|(_, _, unit, _)| *unit)
+        match self.book.places().nets.around(Net::of(address.parse().ok()?)).find_map(|(_, owners)| owners.first())? {
+            Owner::Unit(id) => Some(id),
+            Owner::Asset(id) => self.book.assets.get(id).map(|a| a.unit.as_str()),
+        }
     }
     fn ours(&self, address: &str) -> bool {
         self.unit(address).is_some() || address.parse().is_ok_and(private)
@@ -159,7 +156,7 @@ impl<'b> Places<'b> {
     pub fn common(&self, value: &str) -> bool {
         let value = normal(value);
         if let Ok(ip) = value.parse::<IpAddr>() {
-            return self.ignored_networks.iter().any(|(net, len)| within(ip, *net, *len));
+            return self.ignored_networks.iter().any(|net| net.contains(Net::of(ip)));
         }
         let mut rest = value.as_str();
         loop {
@@ -221,6 +218,7 @@ impl<'b> Places<'b> {
             judged: judged(alert),
             spots,
             hosts: alert.hosts.iter().take(FROM_MAX).map(|h| short(h)).collect(),
+            flaws: alert.flaws.iter().filter_map(|cve| self.book.flaws.known(cve)).take(FLAWS_MAX).collect(),
             first: Timestamp::from_ns(alert.first_time),
             last: Timestamp::from_ns(alert.last_time),
             exercise,
@@ -302,30 +300,6 @@ pub fn normal(value: &str) -> String {
             Some(url) => url,
             None => text.trim_end_matches('.').to_ascii_lowercase(),
         },
-    }
-}
-
-/// `10.0.0.0/8` or one address.
-pub fn cidr(text: &str) -> Option<(IpAddr, u8)> {
-    let (ip, len) = match text.split_once('/') {
-        Some((ip, len)) => (ip.parse().ok()?, Some(len.parse::<u8>().ok()?)),
-        None => (text.parse::<IpAddr>().ok()?, None),
-    };
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    let len = len.unwrap_or(most);
-    (len <= most).then_some((ip, len))
-}
-
-/// Whether an address lies in a network.
-pub fn within(ip: IpAddr, network: IpAddr, len: u8) -> bool {
-    match (ip, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            len == 0 || (u32::from(a) ^ u32::from(b)).checked_shr(32 - u32::from(len.min(32))).is_none_or(|rest| rest == 0)
-        }
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            len == 0 || (u128::from(a) ^ u128::from(b)).checked_shr(128 - u32::from(len.min(128))).is_none_or(|rest| rest == 0)
-        }
-        _ => false,
     }
 }
 

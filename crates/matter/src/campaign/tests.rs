@@ -68,6 +68,7 @@ pub(crate) fn alert(id: &str, rule: &str, severity: u8, tactic: &str, technique:
         event_count: 1,
         techniques: vec![technique.into()],
         tactics: vec![tactic.into()],
+        flaws: Vec::new(),
         source_ips: vec![],
         target_ips: vec![],
         users: vec![],
@@ -445,4 +446,85 @@ fn people_have_their_say_within_limits() {
     assert_eq!((campaign.state, campaign.notes.len()), (State::Closed, 3));
     assert_eq!(campaign.recommended.unwrap().level, Some(Level::Red));
     assert!(play.shelf.linked("campaign", place::open_link(false)).unwrap().is_empty(), "a closed one is found no more");
+}
+
+/// A list that names one flaw.
+struct Listed;
+impl crate::Flaws for Listed {
+    fn known(&self, cve: &str) -> Option<crate::Flaw> {
+        (cve == "CVE-2024-3400").then(|| crate::Flaw { cve: cve.into(), kev: true, epss: 0.944 })
+    }
+}
+
+#[test]
+fn a_flaw_that_is_known_to_be_used_is_in_the_case_and_in_its_reasons() {
+    let mut book = city();
+    book.flaws = std::sync::Arc::new(Listed);
+    let named = |id: &str, technique: &str, flaw: &str| Alert {
+        flaws: vec![flaw.into()],
+        tactics: vec![],
+        ..at(alert(id, "exploit", 4, "", technique), "bank", "203.0.113.9")
+    };
+    let reasons = |play: &Play, id: &str| serde_json::to_string(&play.of(id).recommended).unwrap();
+    // What the rule says of tactics gives no degree; that the flaw is being used does.
+    let mut play = Play::default();
+    play.take(&book, T, &[named("A0", "", "CVE-2024-3400")]);
+    let said = play.of("A0").recommended.unwrap();
+    assert_eq!((said.level, said.damage), (Some(Level::Yellow), 1), "{said:#?}");
+    assert!(reasons(&play, "A0").contains("grade_flaw_used") && reasons(&play, "A0").contains("94.4 %"));
+    // Nobody knows of it being used: nothing.
+    let mut play = Play::default();
+    play.take(&book, T, &[named("A0", "", "CVE-2019-0001")]);
+    assert_eq!(level(&play, "A0"), None);
+    // Sought and not reached: named, and no degree.
+    let mut play = Play::default();
+    play.take(&book, T, &[named("A0", "T1190", "CVE-2024-3400")]);
+    assert_eq!(level(&play, "A0"), None);
+    assert!(reasons(&play, "A0").contains("grade_flaw_used"));
+    // What was known then stays: the list of another day changes nothing of it.
+    book.flaws = std::sync::Arc::new(());
+    let id = play.placed["A0"].clone();
+    lapse(&play.shelf, &book, T.plus_secs(900), "campaign", &id).unwrap();
+    assert!(reasons(&play, "A0").contains("grade_flaw_used"));
+}
+
+#[test]
+fn a_draft_says_what_its_gravest_evidence_is_until_a_person_has_a_hand_in_it() {
+    use serde_json::json;
+    let book = city();
+    let draft = |play: &Play| {
+        let drafts = play.shelf.all("warning");
+        assert_eq!(drafts.len(), 1, "one case, one warning");
+        (drafts[0].0.clone(), drafts[0].1["draft"]["notice"].clone(), drafts[0].1["recommended"]["level"].clone())
+    };
+    let out = |id: &str| beacon(at(alert(id, "c2", 4, "command-and-control", "T1071.001"), "grid", "10.1.1.5"));
+    // A grid host that talks to a controller; then control commands on the same object.
+    let mut play = Play::default();
+    play.take(&book, T, &[out("A0")]);
+    let (_, before, level) = draft(&play);
+    assert_eq!((before["title"]["en"].as_str(), level.as_str()), (Some("Warning: hosts talking to a controller outside"), Some("orange")));
+    let command = |id: &str, rule: &str| at(alert(id, rule, 5, "inhibit-response-function", "T0816"), "grid", "10.1.1.5");
+    play.take(&book, T.plus_secs(60), &[command("A1", "reset"), command("A2", "restart")]);
+    let (id, after, level) = draft(&play);
+    let row = playbook(&book.tables.desk.playbook, &["T0816".into()], &[]).unwrap();
+    assert_eq!(level, "red");
+    assert_eq!(after["title"]["zh"], format!("关于{}的预警", row.event.zh));
+    assert_eq!((&after["measures"], &after["impact"]), (&json!(row.measures), &json!(row.impact)));
+    assert_eq!((after["category"].as_str(), after["techniques"][0].as_str()), (Some(row.category.as_str()), Some("T0816")));
+    // More of the lesser kind changes nothing of it, whichever group it comes by.
+    play.take(&book, T.plus_secs(90), &[out("A3"), at(alert("A4", "ssh", 4, "lateral-movement", "T1021.004"), "metro", "10.1.1.5")]);
+    assert_eq!(draft(&play).1["title"], after["title"]);
+    // A person's words stay.
+    let lin = Actor { name: "lin".into(), role: Some(Role::Operator), units: None };
+    let edit = json!({"act": "edit", "title": {"zh": "调度主站异常", "en": "Trouble at the control centre"}});
+    carry_out(
+        &play.shelf,
+        &book,
+        &lin,
+        T.plus_secs(100),
+        Order { kind: "warning".into(), id: Some(id), expected: None, act: edit, key: None },
+    )
+    .unwrap();
+    play.take(&book, T.plus_secs(120), &[at(alert("A5", "wipe", 5, "impact", "T1485"), "telco", "10.1.1.5")]);
+    assert_eq!(draft(&play).1["title"]["en"], "Trouble at the control centre");
 }

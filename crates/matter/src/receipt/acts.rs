@@ -3,8 +3,8 @@
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DELIVERIES_MAX, Delivery, EXPOSED_MAX, FEEDBACK_BYTES, FEEDBACK_MAX, Receipt, Signed, State, TEXT_MAX};
-use crate::{ActRow, Both, Desk, Effects, FieldRow, Input, Permission, Refusal, Revision, field};
+use super::{DELIVERIES_MAX, Delivery, FEEDBACK_BYTES, FEEDBACK_MAX, Receipt, Signed, State, TEXT_MAX};
+use crate::{ActRow, Desk, Effects, FieldRow, Input, Permission, Refusal, Revision, field};
 
 /// One act; as JSON an object tagged with `act`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,6 @@ pub enum Act {
     /// A channel got through.
     Delivered {
         channel: String,
-    },
-    /// The unit's own hosts that match what the warning is about.
-    Matches {
-        hosts: Vec<Exposed>,
     },
     See {},
     Sign {
@@ -98,19 +94,6 @@ pub struct Feedback {
     pub number: u32,
 }
 
-/// A host of the unit that matches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Exposed {
-    pub host: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub address: String,
-    /// What matched: an indicator seen there, an object that needs an affected one.
-    pub what: Both,
-    #[serde(with = "crate::when::option", default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<Timestamp>,
-}
-
 const NOTE: FieldRow = field("note", false, Input::Text, "Remark", "备注");
 const WHO: FieldRow = field(
     "who",
@@ -154,7 +137,6 @@ pub const ACTS: &[ActRow] = &[
     ActRow { word: "open", opens: true, right: None, about: "Open", about_zh: "开立", fields: &[] },
     row("revise", None, "Revise", "更新", &[]),
     row("delivered", None, "Delivered", "送达", &[]),
-    row("matches", None, "Matching hosts", "匹配主机", &[]),
 ];
 
 impl Receipt {
@@ -163,11 +145,6 @@ impl Receipt {
             Act::Open { .. } => return Err(Refusal::because("it is open already", "签收单已存在")),
             Act::Revise { copy } => return self.revise(*copy, desk, out),
             Act::Delivered { channel } => self.delivered(channel, desk),
-            Act::Matches { hosts } => {
-                self.exposed_more = u32::try_from(hosts.len().saturating_sub(EXPOSED_MAX)).unwrap_or(u32::MAX);
-                self.exposed =
-                    hosts.into_iter().take(EXPOSED_MAX).filter(|h| serde_json::to_vec(h).is_ok_and(|j| j.len() <= 1024)).collect();
-            }
             Act::See {} => {
                 self.seen.get_or_insert(desk.now);
                 self.reach(State::Seen);

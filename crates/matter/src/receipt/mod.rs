@@ -1,7 +1,8 @@
 //! A unit's receipt of a warning (签收与反馈): sent → delivered → seen → signed → acted → fed back, and ended with the warning.
 //!
 //! * One for each warning and unit, named after both, opened by the issue; the unit sees this and never the warning. It carries each revision as
-//!   the unit may know it: a copy that names no other unit, chained to the unit's copy before and signed by itself.
+//!   the unit may know it: a copy that names no other unit, chained to the unit's copy before and signed by itself. With it stands what was seen
+//!   elsewhere and which of the unit's own hosts match (`crate::disclose`), as of that revision.
 //! * A receipt binds to a revision. Where a new revision is of a higher level the unit signs again and the limits start anew; an update at the
 //!   same level leaves the signature standing.
 //! * Not signed in time: the substitute is told, one period later the leader, then the protection department; the city learns of it at the first
@@ -10,7 +11,7 @@
 //!   signs: who answers has received.
 //! * Nothing is lost: revisions of a warning that is over are kept, and a late signature or feedback is still taken.
 //!
-//! Limits: `FEEDBACK_MAX` feedbacks of `FEEDBACK_BYTES` in all, `DELIVERIES_MAX` deliveries, `EXPOSED_MAX` hosts; a new revision always fits.
+//! Limits: `FEEDBACK_MAX` feedbacks of `FEEDBACK_BYTES` in all, `DELIVERIES_MAX` deliveries; a new revision always fits.
 
 mod acts;
 mod clock;
@@ -22,7 +23,7 @@ use event::Timestamp;
 use serde::{Deserialize, Serialize};
 use warning::grade::Level;
 
-pub use acts::{ACTS, Act, Affected, Exposed, Feedback};
+pub use acts::{ACTS, Act, Affected, Feedback};
 
 use crate::notice::Step;
 use crate::warn::{Broken, Verdict};
@@ -31,7 +32,6 @@ use crate::{Book, Both, Card, Desk, Effects, Matter, Refusal, Revision};
 pub const FEEDBACK_MAX: usize = 100;
 pub const FEEDBACK_BYTES: usize = 160 * 1024;
 pub const DELIVERIES_MAX: usize = 100;
-pub const EXPOSED_MAX: usize = 200;
 pub const TEXT_MAX: usize = 2_000;
 
 /// Where it stands.
@@ -99,11 +99,6 @@ pub struct Receipt {
     pub exercise: bool,
     /// What the unit was told, oldest first.
     pub copies: Vec<Revision>,
-    /// Its own hosts that match, and how many more there are.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exposed: Vec<Exposed>,
-    #[serde(default)]
-    pub exposed_more: u32,
     #[serde(with = "crate::when")]
     pub sent: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -273,8 +268,6 @@ impl Matter for Receipt {
             level: copy.level,
             exercise: copy.exercise,
             copies: Vec::new(),
-            exposed: Vec::new(),
-            exposed_more: 0,
             sent: desk.now,
             deliveries: Vec::new(),
             seen: None,

@@ -143,7 +143,7 @@ fn the_city_signs_for_somebody_who_called_and_says_who() {
     // Another unit cannot even see it.
     assert!(matches!(town.order("grid", "receipt", Some(&id), json!({"act": "see"})), Err(crate::Refusal::Missing { .. })));
     // Nobody but the desk opens, revises or reports delivery.
-    for act in ["delivered", "matches", "revise"] {
+    for act in ["delivered", "revise"] {
         assert!(matches!(town.order("bank", "receipt", Some(&id), json!({ "act": act })), Err(crate::Refusal::Denied(_))), "{act}");
     }
 }
@@ -170,18 +170,14 @@ fn feedback_says_something_and_help_is_heard_at_once() {
 }
 
 #[test]
-fn deliveries_and_matching_hosts_are_the_desks_and_bounded() {
+fn deliveries_are_the_desks_and_bounded() {
     let town = after(RED);
     let id = Receipt::id(&town.warning.borrow(), "bank");
     for n in 0..150 {
         town.order("desk", "receipt", Some(&id), json!({"act": "delivered", "channel": format!("mail{n}")})).unwrap();
     }
-    let hosts: Vec<_> =
-        (0..250).map(|n| json!({"host": format!("h{n}"), "what": {"zh": "命中指标", "en": "an indicator was seen"}})).collect();
-    town.order("desk", "receipt", Some(&id), json!({"act": "matches", "hosts": hosts})).unwrap();
     let receipt = town.receipt("bank");
     assert_eq!((receipt.state.name(), receipt.deliveries.len()), ("delivered", super::DELIVERIES_MAX));
-    assert_eq!((receipt.exposed.len(), receipt.exposed_more), (super::EXPOSED_MAX, 50));
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! What a unit and the city are told of a receipt, in both languages.
 
+use std::collections::BTreeSet;
+
 use super::clock::LINE;
 use super::{Affected, Receipt};
 use crate::notice::Step;
 use crate::warn::{Verdict, level_name};
 use crate::{Both, Desk, Effects, Matter, Message, Permission, Recipient, Revision};
+
+/// Own hosts named in a message; all are on the receipt.
+const HOSTS_SHOWN: usize = 5;
 
 /// A span for people: `15 min`, `2 h`, `5 d`.
 fn span(seconds: u32) -> Both {
@@ -51,6 +56,17 @@ fn body(copy: &Revision, sign: bool) -> Both {
     for (head_zh, head_en, text) in parts.into_iter().filter(|(.., t)| !t.is_empty()) {
         zh.push(format!("{head_zh}{}", text.pick(true)));
         en.push(format!("{head_en}{}", text.pick(false)));
+    }
+    if let Some(told) = &copy.disclosed {
+        let hosts: BTreeSet<&str> = told.hosts.iter().map(|m| m.host.as_str()).collect();
+        let more = hosts.len().saturating_sub(HOSTS_SHOWN) + told.beyond;
+        let shown = hosts.into_iter().take(HOSTS_SHOWN).collect::<Vec<_>>();
+        let list = |comma: &str, rest: &str| {
+            let rest = if more > 0 { rest.to_owned() } else { String::new() };
+            if shown.is_empty() { String::new() } else { format!(" ({}{rest})", shown.join(comma)) }
+        };
+        zh.push(format!("关联情况：{}{}", told.text.zh, list("、", " 等")));
+        en.push(format!("Elsewhere and here: {}{}", told.text.en, list(", ", ", …")));
     }
     if !copy.step.ends() {
         for (at, measure) in notice.measures.iter().enumerate() {

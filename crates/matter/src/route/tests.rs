@@ -15,7 +15,7 @@ fn empty() -> Book {
     static SHIPPED: LazyLock<Book> = LazyLock::new(crate::tests::book);
     let (tables, signer) = (SHIPPED.tables.clone(), SHIPPED.signer.clone());
     let (units, objects, assets) = Default::default();
-    Book { tables, units, objects, assets, places: Default::default(), signer, pseudonyms: [7; 32] }
+    Book { tables, units, objects, assets, places: Default::default(), signer, flaws: std::sync::Arc::new(()), pseudonyms: [7; 32] }
 }
 
 /// power → data centre → bank core → bank app; telecom in a circle with power.

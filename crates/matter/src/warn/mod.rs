@@ -20,6 +20,7 @@ mod acts;
 mod clock;
 mod content;
 mod draft;
+mod elsewhere;
 mod issued;
 mod publish;
 mod recommend;

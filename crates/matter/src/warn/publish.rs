@@ -3,10 +3,11 @@
 use warning::AlertReason;
 
 use super::content::after;
+use super::elsewhere::Elsewhere;
 use super::{Draft, ROOM_BYTES, Since, State, Verdict, Warning};
 use crate::notice::Step;
 use crate::receipt::{self, Receipt};
-use crate::{Book, Both, Desk, Effects, Matter, Refusal, Revision};
+use crate::{Book, Both, Desk, Effects, Matter, Notice, Refusal, Revision, disclose};
 
 /// Reasons of one revision.
 const REASONS_MAX: usize = 32;
@@ -42,6 +43,7 @@ impl Warning {
                 tlp: draft.tlp,
                 pap: draft.pap,
                 reasons: why,
+                disclosed: None,
                 exercise: self.exercise,
                 previous: self.last().map(|r| r.hash.clone()).unwrap_or_default(),
                 hash: String::new(),
@@ -50,9 +52,14 @@ impl Warning {
             },
             desk.book,
         );
+        let elsewhere = Elsewhere::of(self, desk)?;
         for unit in &revision.units {
             let id = Receipt::id(&self.id, unit);
-            let copy = Box::new(copy_for(&revision, unit));
+            let mut copy = copy_for(&revision, unit, desk.book);
+            if !ends {
+                copy.disclosed = elsewhere.told(&revision, unit, desk)?.map(Box::new);
+            }
+            let copy = Box::new(copy);
             if desk.shelf.get(Receipt::KIND, &id)?.is_some() {
                 out.act::<Receipt>(&id, &receipt::Act::Revise { copy });
             } else {
@@ -90,9 +97,13 @@ impl Warning {
     }
 }
 
-/// What one unit gets of it: not who else does, and no reason that names another's hosts. Its receipt chains and signs it.
-fn copy_for(revision: &Revision, unit: &str) -> Revision {
+/// What one unit gets of it: not who else does, no reason that names another's hosts, no whole address of another unit. Its receipt chains and
+/// signs it.
+fn copy_for(revision: &Revision, unit: &str, book: &Book) -> Revision {
+    let mut notice = revision.notice.clone();
+    texts(&mut notice).for_each(|text| *text = disclose::mask_text(book, unit, text));
     Revision {
+        notice,
         units: vec![unit.to_owned()],
         reasons: Vec::new(),
         previous: String::new(),
@@ -101,6 +112,22 @@ fn copy_for(revision: &Revision, unit: &str) -> Revision {
         signature: String::new(),
         ..revision.clone()
     }
+}
+
+/// Every text of a notice, in both languages.
+fn texts(notice: &mut Notice) -> impl Iterator<Item = &mut String> {
+    let Notice { title, event, threat, scope, impact, measures, .. } = notice;
+    [title, event, threat, scope, impact].into_iter().chain(measures).flat_map(|both| [&mut both.zh, &mut both.en])
+}
+
+/// A copy says what the revision says; the last part of an address may be masked in it.
+fn reads_alike(revision: &Notice, copy: &Notice) -> bool {
+    let masked = |notice: &Notice| {
+        let mut notice = notice.clone();
+        texts(&mut notice).for_each(|text| *text = disclose::mask_all(text));
+        notice
+    };
+    revision == copy || masked(revision) == masked(copy)
 }
 
 /// With its hash and signature.
@@ -150,7 +177,7 @@ pub fn accord(warning: &Warning, receipt: &Receipt) -> Result<(), Broken> {
         let Some(revision) = warning.revisions.iter().find(|r| r.number == copy.number) else {
             return Err(broken(copy.number, "预警中没有该版本", "the warning has no such revision"));
         };
-        let same = revision.notice == copy.notice && revision.level == copy.level && revision.step == copy.step;
+        let same = reads_alike(&revision.notice, &copy.notice) && revision.level == copy.level && revision.step == copy.step;
         if !same || revision.issued != copy.issued || !revision.units.contains(&receipt.unit) {
             return Err(broken(copy.number, "与预警的该版本不符", "it is not what the warning's revision says"));
         }

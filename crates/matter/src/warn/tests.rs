@@ -2,6 +2,7 @@
 
 mod cases;
 mod chain;
+mod elsewhere;
 mod random;
 
 use std::cell::{Cell, RefCell};

@@ -31,6 +31,9 @@ use crate::AlertReason;
 /// Objects, pieces of evidence and weaknesses of one case that are looked at; more is refused by `Case::problems`.
 pub const CASE_MAX: usize = 10_000;
 
+/// Flaws named in the reasons of one recommendation.
+const FLAWS_TOLD: usize = 5;
+
 /// What is known when a warning is graded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -252,12 +255,7 @@ impl Tables {
             }
         };
         for row in &table.row {
-            let holds: Vec<(&Evidence, &str)> = case
-                .evidence
-                .iter()
-                .filter(|e| e.outcome == Outcome::Succeeded)
-                .filter_map(|e| row.names(e).map(|name| (e, name)))
-                .collect();
+            let holds = row.holds(case);
             let objects: BTreeSet<&str> = holds.iter().map(|(e, _)| e.object.as_str()).collect();
             if objects.len() < row.objects {
                 continue;
@@ -272,6 +270,7 @@ impl Tables {
             seen.entry(1).or_default().insert(&flaw.object);
         }
         let mut damage = best.as_ref().map_or(0, |(degree, ..)| *degree);
+        self.flaws(case, reasons);
         if let Some((degree, id, row)) = best {
             reasons.push(reason("grade_damage", &[("degree", json!(degree)), ("evidence", json!(id)), ("row", json!(row))]));
         }
@@ -309,6 +308,34 @@ impl Tables {
             reasons.push(reason("grade_forecast", &[("degree", json!(damage)), ("grade", json!(case.forecast_grade))]));
         }
         damage
+    }
+
+    /// Says which of the flaws are being used, or likely to be; each once, whether it gave a degree or not.
+    fn flaws(&self, case: &Case, reasons: &mut Vec<AlertReason>) {
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        for flaw in case.weakness.iter().filter(|w| w.kev || w.epss >= self.damage.epss) {
+            if told.len() >= FLAWS_TOLD || !told.insert(&flaw.id) {
+                continue;
+            }
+            let id = if flaw.kev { "grade_flaw_used" } else { "grade_flaw_likely" };
+            let epss = format!("{:.1} %", flaw.epss * 100.0);
+            reasons.push(reason(id, &[("flaw", json!(flaw.id)), ("object", json!(flaw.object)), ("epss", json!(epss))]));
+        }
+    }
+
+    /// Evidence by what it shows, the gravest first: degree of damage, the tactic or technique of the row that says so, the evidence. The
+    /// first is what decides the damage, spread and flaws aside; what was blocked shows nothing.
+    pub fn gravest<'c>(&self, case: &'c Case) -> Vec<(u8, String, &'c Evidence)> {
+        let mut shown: Vec<(u8, String, &Evidence)> = Vec::new();
+        for row in &self.damage.row {
+            let holds: Vec<(&Evidence, &str)> = row.holds(case);
+            let objects: BTreeSet<&str> = holds.iter().map(|(e, _)| e.object.as_str()).collect();
+            if objects.len() >= row.objects {
+                shown.extend(holds.into_iter().map(|(e, name)| (row.degree, name.to_owned(), e)));
+            }
+        }
+        shown.sort_by_key(|(degree, ..)| std::cmp::Reverse(*degree));
+        shown
     }
 
     /// One weak source alone.
@@ -360,6 +387,12 @@ pub fn spread(units: usize, sectors: usize) -> f64 {
 }
 
 impl DamageRow {
+    /// Evidence that shows it, and by which of its tactics or techniques.
+    fn holds<'c, 'r>(&'r self, case: &'c Case) -> Vec<(&'c Evidence, &'r str)> {
+        let succeeded = case.evidence.iter().filter(|e| e.outcome == Outcome::Succeeded);
+        succeeded.filter_map(|e| self.names(e).map(|name| (e, name))).collect()
+    }
+
     /// The tactic or technique of this row that evidence shows; a sub-technique counts as its technique.
     fn names<'r>(&'r self, evidence: &Evidence) -> Option<&'r str> {
         let technique = |id: &String| evidence.techniques.iter().any(|t| t == id || t.split('.').next() == Some(id));
