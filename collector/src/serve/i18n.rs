@@ -178,6 +178,28 @@ mod tests {
     }
 
     /// Text between tags, placeholders and the like aside, must have no letters of its own.
+    /// Techniques the rules that ship name; a tag that is new to a rule needs its words here.
+    #[test]
+    fn every_technique_of_the_rules_that_ship_has_a_name() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rules");
+        let (mut seen, mut missing) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        for folder in std::fs::read_dir(root).unwrap().flatten().filter(|e| e.path().is_dir()) {
+            for rule in std::fs::read_dir(folder.path()).unwrap().flatten() {
+                let text = std::fs::read_to_string(rule.path()).unwrap();
+                for tag in
+                    text.lines().filter_map(|l| l.trim().strip_prefix("- attack.t")).filter(|t| t.starts_with(|c: char| c.is_ascii_digit()))
+                {
+                    let uid = format!("T{}", tag.trim());
+                    if technique(Lang::Zh, &uid).is_empty() {
+                        missing.insert(uid.clone());
+                    }
+                    seen.insert(uid);
+                }
+            }
+        }
+        assert!(seen.len() > 100 && missing.is_empty(), "{} seen; without a name: {missing:?}", seen.len());
+    }
+
     #[test]
     fn every_problem_has_a_way_out() {
         for row in api::CODES {

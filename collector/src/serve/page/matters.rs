@@ -234,7 +234,7 @@ pub fn told(shared: &Shared, caller: &Caller, page: &Page, kind: &'static Kind, 
         let row = kind.act_row(&entry.act);
         let act = row.map_or_else(|| page.word("act.", &entry.act), |row| about(page, row));
         let body = if entry.body.as_object().is_some_and(|o| !o.is_empty()) { entry.body.to_string() } else { String::new() };
-        let by = if entry.by == "desk" { page.say("matters.by.desk") } else { entry.by.clone() };
+        let by = warnings::who(page, &entry.by);
         Told { entry, by, act, body: body.chars().take(2_000).collect() }
     });
     Ok(told.collect())

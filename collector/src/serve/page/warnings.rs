@@ -7,6 +7,8 @@ use api::{Matter as Shown, MatterPage};
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
+use matter::campaign::Campaign;
+use matter::incident::Incident;
 use matter::receipt::Receipt;
 use matter::route::{Concern, concerned};
 use matter::warn::{self, Verdict, Warning};
@@ -179,6 +181,8 @@ struct OneView<'a> {
     reasons: Vec<String>,
     notice: Vec<(String, String)>,
     measures: Vec<String>,
+    /// Address and id of what it is about.
+    about: Vec<(String, String)>,
     audience: Vec<String>,
     offers: Vec<Offer>,
     draft: Option<Stage>,
@@ -239,6 +243,7 @@ pub fn one(shared: &Shared, caller: &Caller, page: &Page, id: &str, status: Stat
         notice: text.map(|n| notice(page, n)).unwrap_or_default(),
         measures: text.map(|n| n.measures.iter().map(|m| m.pick(page.is_zh()).to_owned()).collect()).unwrap_or_default(),
         offers: offers(page, &book, &warning, &audience),
+        about: matter.links.iter().map(|id| (address(shared, caller, id), id.clone())).collect(),
         audience: audience.iter().map(|u| name(u)).collect(),
         draft: warning.draft.as_ref().map(|d| stage(page, caller, d)),
         overdue: warning.overdue.is_some(),
@@ -257,6 +262,13 @@ pub fn one(shared: &Shared, caller: &Caller, page: &Page, id: &str, status: Stat
         problem,
     };
     Ok(page.answer_ref(status, &view))
+}
+
+/// Where something a warning is about is shown; empty: nowhere.
+fn address(shared: &Shared, caller: &Caller, id: &str) -> String {
+    let kinds = [Campaign::KIND, Incident::KIND, Warning::KIND].into_iter().filter_map(Kind::find).filter(|k| caller.may(k.read));
+    let there = |kind: &&'static Kind| shared.desk.matter(&caller.scope, kind.word, id).is_ok_and(|row| row.is_some());
+    kinds.into_iter().find(there).map(|kind| format!("/{}/{id}", kind.plural)).unwrap_or_default()
 }
 
 /// What only the desk can say of it: how high it may go, and what still keeps it from going down or being lifted.
@@ -292,6 +304,11 @@ pub fn unit_name(page: &Page, book: &Book, unit: &str) -> String {
     page.unit(unit, name).to_owned()
 }
 
+/// A person, or the desk itself.
+pub fn who(page: &Page, name: &str) -> String {
+    if name == "desk" { page.say("matters.by.desk") } else { name.to_owned() }
+}
+
 /// A reason of a grade, with the object by its name instead of its id.
 pub fn graded(page: &Page, book: &Book, reason: &warning::AlertReason) -> String {
     let mut reason = reason.clone();
@@ -312,7 +329,7 @@ pub fn said(page: &Page, both: &Both) -> String {
 /// The parts of a notice that are not empty, each with its heading.
 pub fn notice(page: &Page, notice: &Notice) -> Vec<(String, String)> {
     let indicators = notice.indicators.iter().map(|i| format!("{} {}", i.r#type, i.value)).collect::<Vec<_>>().join("\n");
-    let techniques = notice.techniques.iter().map(|t| page.technique(t)).collect::<Vec<_>>().join(", ");
+    let techniques = notice.techniques.iter().map(|t| format!("{t} {}", page.technique(t))).collect::<Vec<_>>().join("\n");
     let parts = [
         ("warning.event", said(page, &notice.event)),
         ("warning.threat", said(page, &notice.threat)),
@@ -402,7 +419,7 @@ fn version(page: &Page, revision: &Revision, book: &Book) -> Version {
         step: page.word("warning.step.", revision.step.name()),
         level: mark(page, Verdict::issued(revision.level)),
         issued: page.times.full(&revision.issued.to_string()),
-        drafted: revision.drafted_by.clone(),
+        drafted: who(page, &revision.drafted_by),
         approved: revision.approved_by.clone().unwrap_or_default(),
         hash: revision.hash.chars().take(16).collect(),
         broken: if book.holds(revision) { String::new() } else { page.say("warning.broken") },
