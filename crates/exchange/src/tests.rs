@@ -55,7 +55,6 @@ fn revision(number: u32, step: Step) -> Revision {
         tlp: Tlp::Amber,
         pap: Pap::Amber,
         reasons: vec![],
-        disclosed: None,
         exercise: false,
         previous: String::new(),
         hash: String::new(),
@@ -275,6 +274,11 @@ fn a_client_ends_whatever_the_server_does() {
     let mut circle = begin();
     assert_eq!(say(&mut circle, 200, r#"{"more":true,"next":"a"}"#), Ok(Next::Ask));
     assert_eq!(say(&mut circle, 200, r#"{"more":true,"next":"a"}"#), Err(Fault::Circle));
+    // The same word for every page, as medallion has it: further only while the pages differ.
+    let mut alike = begin();
+    assert_eq!(say(&mut alike, 200, r#"{"more":true,"next":"a","objects":[{"n":1}]}"#), Ok(Next::Ask));
+    assert_eq!(say(&mut alike, 200, r#"{"more":true,"next":"a","objects":[{"n":2}]}"#), Ok(Next::Ask));
+    assert_eq!(say(&mut alike, 200, r#"{"more":true,"next":"a","objects":[{"n":2}]}"#), Err(Fault::Circle));
     let mut busy = begin();
     assert_eq!((say(&mut busy, 429, ""), say(&mut busy, 503, "")), (Ok(Next::Wait(7)), Ok(Next::Wait(7))));
     assert_eq!(say(&mut busy, 503, ""), Err(Fault::Patience(3)));

@@ -1,7 +1,7 @@
 //! The client: one collection of another server, page by page, as a state machine. Whoever owns a socket sends what `request` says and hands the
 //! answer in.
 //!
-//! Must stay true: it ends. Pages, bytes and objects are bounded, a token that comes again ends it, and a server that asks for patience is asked
+//! Must stay true: it ends. Pages, bytes and objects are bounded, a page that comes again ends it, and a server that asks for patience is asked
 //! again a bounded number of times.
 
 use std::collections::BTreeSet;
@@ -36,7 +36,8 @@ pub struct Pull {
     objects_url: String,
     after: Option<String>,
     next: Option<String>,
-    seen: BTreeSet<String>,
+    /// Hashes of pages with where each leads: a server may name every page alike (medallion does), but not give one twice.
+    seen: BTreeSet<[u8; 32]>,
     bounds: Bounds,
     pages: u32,
     waits: u32,
@@ -76,6 +77,15 @@ pub enum Fault {
     TooMuch(usize, &'static str),
     #[error("the server asked for patience {0} times")]
     Patience(u32),
+}
+
+/// A page and where it leads.
+fn page(step: &str, body: &[u8]) -> [u8; 32] {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    hash.update(step.as_bytes());
+    hash.update(b"\n");
+    hash.update(body);
+    hash.finish().as_ref().try_into().unwrap_or_default()
 }
 
 #[derive(Deserialize)]
@@ -181,7 +191,7 @@ impl Pull {
             }
             _ => return Err(Fault::NoNext),
         };
-        if self.seen.insert(step) { Ok(Next::Ask) } else { Err(Fault::Circle) }
+        if self.seen.insert(page(&step, body)) { Ok(Next::Ask) } else { Err(Fault::Circle) }
     }
 
     /// How many objects are there so far.
