@@ -15,7 +15,7 @@ use tests::programs::{self, Running};
 /// Longer than anything here takes on a machine that does nothing else, many times over; running into it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Peers {
+pub(super) struct Peers {
     child: Running,
     ports: Value,
     told: Receiver<Value>,
@@ -24,7 +24,7 @@ struct Peers {
 
 impl Peers {
     #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
-    fn start(dir: &Path) -> Result<Option<Self>> {
+    pub(super) fn start(dir: &Path) -> Result<Option<Self>> {
         let python = Command::new("/usr/bin/python3").args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
         if !python.is_ok_and(|s| s.success()) {
             tests::skip("no python3-aiosmtpd here; `cargo xtask test` installs it");
@@ -53,12 +53,12 @@ impl Peers {
         Ok(Some(Self { child: Running(child), ports, told, held: Vec::new() }))
     }
 
-    fn port(&self, name: &str) -> u64 {
+    pub(super) fn port(&self, name: &str) -> u64 {
         self.ports[name].as_u64().unwrap_or(0)
     }
 
     /// The next thing a peer received for which this holds; the rest is kept for later.
-    fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub(super) fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
         if let Some(at) = self.held.iter().position(&fits) {
             return Ok(self.held.remove(at));
         }
@@ -71,7 +71,13 @@ impl Peers {
         }
     }
 
-    fn order(&mut self, line: &str) -> Result<()> {
+    /// Everything received that nobody waited for, up to now.
+    pub(super) fn rest(&mut self) -> Vec<Value> {
+        self.held.extend(self.told.try_iter());
+        std::mem::take(&mut self.held)
+    }
+
+    pub(super) fn order(&mut self, line: &str) -> Result<()> {
         let input = self.child.0.stdin.as_mut().context("an input")?;
         writeln!(input, "{line}")?;
         self.wait(line, |v| v["peer"] == "orders" && v["done"] == line).map(drop)

@@ -1,7 +1,8 @@
 """Peers of the notification channels on loopback: a mail server (aiosmtpd), a webhook receiver, group robots that count, syslog receivers.
 
 First line of standard output: the ports as JSON. Then one JSON line for everything received, with `at` (seconds, wall clock). With --cert and
---key a second mail server asks for STARTTLS and AUTH. Lines on standard input: `fail N` lets the next N mails fail for now (451).
+--key a second mail server asks for STARTTLS and AUTH. Lines on standard input: `fail N` lets the next N mails fail for now (451), `hold N` takes
+the next N mails and never says so.
 """
 
 import argparse
@@ -20,6 +21,7 @@ parser.add_argument("--cert")
 parser.add_argument("--key")
 arguments = parser.parse_args()
 failing = 0
+holding = 0
 
 
 def say(**what):
@@ -31,14 +33,17 @@ class Mailbox:
         self.name = name
 
     async def handle_DATA(self, server, session, envelope):
-        global failing
+        global failing, holding
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = {p.get_content_type(): p.get_content() for p in message.walk() if not p.is_multipart()}
         refused = failing > 0
         failing -= int(refused)
+        held = not refused and holding > 0
+        holding -= int(held)
         say(
             peer=self.name,
             refused=refused,
+            held=held,
             to=envelope.rcpt_tos[0],
             id=str(message["message-id"]),
             references=str(message["references"]),
@@ -50,6 +55,8 @@ class Mailbox:
             tls=session.ssl is not None,
             login=session.authenticated,
         )
+        if held:
+            await asyncio.Event().wait()
         return "451 4.3.0 not now" if refused else "250 2.0.0 taken"
 
 
@@ -108,12 +115,14 @@ async def counted(reader, writer):
 
 
 async def orders():
-    global failing
+    global failing, holding
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         word, number = line.split()
         if word == "fail":
             failing = int(number)
+        if word == "hold":
+            holding = int(number)
         say(peer="orders", done=line.strip())
 
 

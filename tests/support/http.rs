@@ -13,11 +13,12 @@ pub struct Client {
     pub token: String,
 }
 
-/// Status and body of an answer.
+/// Status and body of an answer, and the cookie it set.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
     pub body: String,
+    pub cookie: String,
 }
 
 impl Client {
@@ -43,10 +44,11 @@ impl Client {
         let mut reader = self.open(method, path, headers, body)?;
         let status = status(&mut reader)?;
         let mut length = None;
-        let mut chunked = false;
+        let (mut chunked, mut cookie) = (false, String::new());
         self::headers(&mut reader, |name, value| {
             match name {
                 "content-length" => length = value.parse::<usize>().ok(),
+                "set-cookie" => value.split(';').next().unwrap_or("").clone_into(&mut cookie),
                 "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
                 _ => {}
             };
@@ -62,7 +64,7 @@ impl Client {
         } else {
             reader.read_to_end(&mut bytes)?;
         }
-        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned(), cookie })
     }
 
     fn open(&self, method: &str, path: &str, headers: &str, body: Option<&serde_json::Value>) -> Result<BufReader<TcpStream>> {

@@ -75,7 +75,12 @@ pub fn collector_with(data: &Path, link: &str, rules: &Path, register: &Path, po
 
 /// With a configuration file: what the flags do not say is of it.
 pub fn collector_configured(data: &Path, config: &Path, register: &Path) -> Result<Option<Collector>> {
-    start(data, "127.0.0.1", &root().join("config/rules"), register, [0, 0, 0], Some(config))
+    collector_configured_at(data, config, register, [0, 0, 0])
+}
+
+/// The same with fixed ports: console, link, enrolment.
+pub fn collector_configured_at(data: &Path, config: &Path, register: &Path, ports: [u16; 3]) -> Result<Option<Collector>> {
+    start(data, "127.0.0.1", &root().join("config/rules"), register, ports, Some(config))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
@@ -131,6 +136,26 @@ impl Collector {
         let body: serde_json::Value = serde_json::from_str(&answer.body)?;
         Ok(body["enrolment"].as_str().with_context(|| format!("no string in {body}"))?.to_owned())
     }
+}
+
+/// An enrolled `vedette-agent` that follows one log from its start and nothing else; state and configuration lie in `dir`.
+#[expect(clippy::disallowed_methods, reason = "a case starts the programs it tests")]
+pub fn agent_on_log(dir: &Path, log: &Path, enrolment: &str) -> Result<Option<Running>> {
+    let Some(program) = program("vedette-agent") else { return Ok(None) };
+    let (state, config) = (dir.join("agent"), dir.join("agent.toml"));
+    std::fs::create_dir_all(&state)?;
+    let text = format!(
+        "state = \"{}\"\n[metrics]\nlisten = \"off\"\n[sensor.net]\nenabled = false\n[sensor.log]\npaths = [\"{}\"]\nfrom = \"start\"\n[sensor.file]\nenabled = false\n",
+        state.display(),
+        log.display()
+    );
+    std::fs::write(&config, text)?;
+    let out = Command::new(&program).arg("enrol").arg("--config").arg(&config).arg(enrolment).output()?;
+    ensure!(out.status.success(), "enrol: {}", String::from_utf8_lossy(&out.stderr));
+    let errors = std::fs::File::create(dir.join("agent.log"))?;
+    let child =
+        Command::new(program).arg("run").arg("--config").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn()?;
+    Ok(Some(Running(child)))
 }
 
 /// Asks another process until it answers with something, ten times a second; the only place where a case waits for what nobody tells it. What
