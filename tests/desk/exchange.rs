@@ -21,7 +21,7 @@ use warning::grade::Level;
 pub(super) const T: Timestamp = Timestamp::from_secs(1_795_435_200);
 
 /// Python with the validators, or a loud skip.
-fn python() -> Option<PathBuf> {
+pub(super) fn python() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../validators/bin/python");
     if path.exists() {
         return Some(path);
@@ -103,7 +103,6 @@ pub(super) fn revision(warning: &str, number: u32, bare: bool) -> Revision {
         tlp,
         pap: Pap::Amber,
         reasons: vec![],
-        disclosed: None,
         exercise,
         previous: String::new(),
         hash: String::new(),

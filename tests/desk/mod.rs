@@ -2,6 +2,7 @@
 
 mod city;
 mod exchange;
+mod intel;
 mod kill;
 mod notify;
 mod real;

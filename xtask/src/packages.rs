@@ -66,8 +66,14 @@ pub fn install() -> Result<()> {
 }
 
 /// Other people's validators and clients of the formats warnings leave in: CAP 1.2, STIX 2.1, TAXII 2.1, JSON schemas.
-const PYTHON: &[&str] =
-    &["capvalidator==0.1.0.dev4", "xmlschema==4.3.2", "stix2-validator==3.3.2", "jsonschema==4.26.0", "taxii2-client==2.3.0"];
+const PYTHON: &[&str] = &[
+    "capvalidator==0.1.0.dev4",
+    "xmlschema==4.3.2",
+    "stix2-validator==3.3.2",
+    "jsonschema==4.26.0",
+    "taxii2-client==2.3.0",
+    "medallion==3.0.0",
+];
 
 /// Puts them into `target/validators`; where that cannot be, the tests that need them say SKIPPED.
 fn validators() {
