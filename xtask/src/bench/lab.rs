@@ -81,6 +81,19 @@ impl Collector {
         Ok(serde_json::from_str(&body)?)
     }
 
+    /// A number of the metrics page by its whole name, labels and all; 0 where there is none.
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        let (name, labels) = series.split_once('{').map_or((series, ""), |(n, l)| (n, l.trim_end_matches('}')));
+        self.metric_of(name, labels)
+    }
+
+    /// The sum over its labels that contain `label`.
+    pub fn metric_of(&self, name: &str, label: &str) -> Result<f64> {
+        let mut page = String::new();
+        get(&self.console, &self.token, "/metrics")?.read_to_string(&mut page)?;
+        Ok(sum(&page, name, label))
+    }
+
     /// A write; its answer must be a 2xx.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let mut stream = TcpStream::connect(&self.console).with_context(|| format!("cannot reach {}", self.console))?;
@@ -163,12 +176,17 @@ impl Agent {
     pub fn metric(&self, name: &str, label: &str) -> Result<f64> {
         let mut page = String::new();
         get(&self.metrics, "", "/metrics")?.read_to_string(&mut page)?;
-        let of = |line: &str| {
-            let (key, value) = line.rsplit_once(' ')?;
-            (key.split('{').next() == Some(name) && key.contains(label)).then(|| value.parse::<f64>().ok())?
-        };
-        Ok(page.lines().filter_map(of).sum())
+        Ok(sum(&page, name, label))
     }
+}
+
+/// Of a page of metrics.
+fn sum(page: &str, name: &str, label: &str) -> f64 {
+    let of = |line: &str| {
+        let (key, value) = line.rsplit_once(' ')?;
+        (key.split('{').next() == Some(name) && key.contains(label)).then(|| value.parse::<f64>().ok())?
+    };
+    page.lines().filter_map(of).sum()
 }
 
 /// The body of a 200 answer.
