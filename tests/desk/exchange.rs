@@ -103,6 +103,7 @@ pub(super) fn revision(warning: &str, number: u32, bare: bool) -> Revision {
         tlp,
         pap: Pap::Amber,
         reasons: vec![],
+        disclosed: None,
         exercise,
         previous: String::new(),
         hash: String::new(),

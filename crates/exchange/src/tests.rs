@@ -55,6 +55,7 @@ fn revision(number: u32, step: Step) -> Revision {
         tlp: Tlp::Amber,
         pap: Pap::Amber,
         reasons: vec![],
+        disclosed: None,
         exercise: false,
         previous: String::new(),
         hash: String::new(),
