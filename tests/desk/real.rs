@@ -326,7 +326,7 @@ fn signed(town: &mut Town, id: &str, units: &BTreeSet<String>) -> Result<()> {
     ensure!(after["state"] == "signed", "{after:#}");
     ensure!(town.cli("bank-city-duty", &["receipts", "sign", &receipt])?.code != Some(0), "signed for twice");
     town.cli("grid-city-duty", &["receipts", "sign", &receipt])?.is(2, &[])?;
-    let done = town.act("bank-city-duty", &["receipts", "feed_back", &receipt, "--affected", "attacked", "--measures", "断开失陷主机"])?;
+    let done = town.act("bank-city-duty", &["receipts", "feed-back", &receipt, "--affected", "attacked", "--measures", "断开失陷主机"])?;
     ensure!(done["state"] == "fed_back", "{done:#}");
     Ok(())
 }
