@@ -186,7 +186,8 @@ fn sum(page: &str, name: &str, label: &str) -> f64 {
         let (key, value) = line.rsplit_once(' ')?;
         (key.split('{').next() == Some(name) && key.contains(label)).then(|| value.parse::<f64>().ok())?
     };
-    page.lines().filter_map(of).sum()
+    // Of nothing it is minus zero.
+    page.lines().filter_map(of).sum::<f64>() + 0.0
 }
 
 /// The body of a 200 answer.
