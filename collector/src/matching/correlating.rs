@@ -30,7 +30,7 @@ impl Correlating {
     }
 
     /// Takes a detection's finding in; gives what the correlations make of it. `next` is the time of the one after it.
-    pub fn take(&mut self, finding: Finding, next: Option<Timestamp>) -> &[Finding] {
+    pub fn take(&mut self, finding: &Finding, next: Option<Timestamp>) -> &[Finding] {
         let time = finding.time;
         let far = self.clock.plus_secs(JUMP_S);
         if self.clock == Timestamp::MIN || time <= far || next.is_none_or(|t| t > far) {
@@ -40,8 +40,7 @@ impl Correlating {
             self.windows.saw(event, self.clock);
         }
         self.findings.clear();
-        self.findings.push(finding);
-        self.windows.correlate(self.clock, &mut self.findings);
+        self.windows.hear(finding, self.clock, &mut self.findings);
         self.spoken()
     }
 

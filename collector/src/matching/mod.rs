@@ -452,7 +452,7 @@ impl End<'_> {
             }
             let Some((place, finding)) = fed.next() else { break };
             self.scratch.clear();
-            for told in correlating.take(finding, times.get(n).copied().or(next)) {
+            for told in correlating.take(&finding, times.get(n).copied().or(next)) {
                 self.tally.findings += 1;
                 *self.tally.by_correlation.entry(told.rule.id.clone()).or_default() += 1;
                 let rule = correlating::rule_of(self.plan.rules.correlations(), &told.rule.id);

@@ -271,9 +271,8 @@ fn measure(name: &str) -> String {
             if let Some(event) = &one.event {
                 windows.saw(event, now);
             }
-            findings.push(one);
-            windows.correlate(now, &mut findings);
-            told.extend(findings.drain(..).skip(1).filter_map(|f| group_of(&f)));
+            windows.hear(&one, now, &mut findings);
+            told.extend(findings.drain(..).filter_map(|f| group_of(&f)));
         }
     }
     let spent = cpu_ns() - started;

@@ -50,15 +50,18 @@ impl Clock {
     }
 
     pub(crate) fn saw(&mut self, agent: AgentId, time: i64, now: i64) {
-        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&agent) {
+        if let Some(source) = self.sources.get_mut(&agent) {
+            source.newest = source.newest.max(time);
+            source.arrival = source.arrival.max(now);
+            return;
+        }
+        if self.sources.len() >= SOURCES_MAX {
             self.sources.retain(|_, s| now.saturating_sub(s.arrival) <= IDLE_NS);
             if self.sources.len() >= SOURCES_MAX {
                 return;
             }
         }
-        let source = self.sources.entry(agent).or_insert(Source { newest: time, arrival: now });
-        source.newest = source.newest.max(time);
-        source.arrival = source.arrival.max(now);
+        self.sources.insert(agent, Source { newest: time, arrival: now });
     }
 
     /// The mark at `now`; worked out anew at most once a second of `now`.

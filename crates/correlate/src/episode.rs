@@ -96,7 +96,7 @@ pub(crate) struct ManyTags {
     list: Vec<u32>,
 }
 
-const TAGS_FEW: usize = 7;
+const TAGS_FEW: usize = 9;
 /// No tag of any kind.
 const NO_TAG: u32 = u32::MAX;
 

@@ -27,8 +27,6 @@ pub(crate) struct Group {
     /// Rises with each group, so that equal times have an order.
     pub serial: u64,
     pub key: [u32; KEY_PARTS],
-    /// Second of event time at which it is looked at again.
-    pub due: i64,
     pub arrival: i64,
     pub ring: Ring,
     pub episodes: Episodes,
@@ -75,7 +73,6 @@ impl Group {
             owner: 0,
             serial,
             key,
-            due: i64::MIN,
             arrival: i64::MIN,
             ring: Ring::default(),
             episodes: Episodes::default(),

@@ -3,6 +3,9 @@
 //! Groups lie in blocks, so that one is opened and forgotten without a word to the allocator and those opened together lie together. The
 //! table beside them holds only a hash and a place: one look into memory finds a group, the group itself says whether it is the one.
 //! Open addressing, at most three quarters full; a removal closes the gap, so there are no tombstones.
+//!
+//! When a group is looked at again, and whether that look could change anything, stands in a list of its own (`Wake`): most groups that
+//! fall due have gone on meanwhile, and are put off without a word to the group, which lies far away.
 
 use ahash::RandomState;
 
@@ -13,8 +16,23 @@ use crate::spec::KEY_PARTS;
 const BLOCK: usize = 256;
 const EMPTY: u32 = u32::MAX;
 
+/// When the group at a place is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wake {
+    /// Of the group, so that who asks for one that is gone is not answered by the next.
+    pub serial: u64,
+    /// Second of event time.
+    pub due: i64,
+    /// As long as the watermark has not passed this, a look finds nothing to close; `i64::MIN`: only a look can tell.
+    pub least: i64,
+}
+
+const NOBODY: Wake = Wake { serial: u64::MAX, due: i64::MIN, least: i64::MIN };
+
 pub(crate) struct Groups {
     blocks: Vec<Vec<Option<Group>>>,
+    /// By place.
+    wakes: Vec<Wake>,
     free: Vec<u32>,
     len: usize,
     /// Hash and place; a power of two of them.
@@ -26,7 +44,14 @@ pub(crate) struct Groups {
 impl Default for Groups {
     fn default() -> Self {
         let random = RandomState::new();
-        Self { blocks: Vec::new(), free: Vec::new(), len: 0, table: Vec::new(), secrets: [1, 2].map(|n| random.hash_one(n) | 1) }
+        Self {
+            blocks: Vec::new(),
+            wakes: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+            table: Vec::new(),
+            secrets: [1, 2].map(|n| random.hash_one(n) | 1),
+        }
     }
 }
 
@@ -39,6 +64,12 @@ impl Groups {
     }
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Group> {
         self.blocks.get_mut(at as usize / BLOCK)?.get_mut(at as usize % BLOCK)?.as_mut()
+    }
+    pub(crate) fn wake(&self, at: u32) -> Wake {
+        self.wakes.get(at as usize).copied().unwrap_or(NOBODY)
+    }
+    pub(crate) fn wake_mut(&mut self, at: u32) -> Option<&mut Wake> {
+        self.wakes.get_mut(at as usize)
     }
     /// Every group and its place, in the order of places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Group)> {
@@ -61,7 +92,7 @@ impl Groups {
         let held = || places.clone().filter_map(|at| self.get(at));
         let near = held().fold(0i64, |sum, g| {
             let episode = g.episodes.first().map_or(0, |e| e.last ^ i64::from(e.tags.as_slice().last().copied().unwrap_or(0)));
-            sum ^ g.due ^ g.arrival ^ episode
+            sum ^ g.arrival ^ episode
         });
         let far = held().fold(0i64, |sum, g| {
             let oldest = g.episodes.first().and_then(|e| e.oldest().last()).map_or(0, |o| o.0);
@@ -92,8 +123,9 @@ impl Groups {
         }
     }
 
-    /// Takes a group in whose key is not held yet.
-    pub(crate) fn insert(&mut self, hash: u32, group: Group) -> u32 {
+    /// Takes a group in whose key is not held yet, to be looked at in the second `due`.
+    pub(crate) fn insert(&mut self, hash: u32, group: Group, due: i64) -> u32 {
+        let wake = Wake { serial: group.serial, due, least: i64::MIN };
         if (self.len + 1) * 4 > self.table.len() * 3 {
             self.grow();
         }
@@ -113,6 +145,12 @@ impl Groups {
         if let Some(place) = self.blocks.get_mut(at as usize / BLOCK).and_then(|b| b.get_mut(at as usize % BLOCK)) {
             *place = Some(group);
         }
+        if self.wakes.len() <= at as usize {
+            self.wakes.resize(at as usize + 1, NOBODY);
+        }
+        if let Some(place) = self.wakes.get_mut(at as usize) {
+            *place = wake;
+        }
         self.len += 1;
         self.enter(hash, at);
         at
@@ -121,6 +159,9 @@ impl Groups {
     pub(crate) fn remove(&mut self, at: u32) -> Option<Group> {
         let group = self.blocks.get_mut(at as usize / BLOCK)?.get_mut(at as usize % BLOCK)?.take()?;
         self.leave(self.hash(group.spec, &group.key), at);
+        if let Some(wake) = self.wakes.get_mut(at as usize) {
+            *wake = NOBODY;
+        }
         self.free.push(at);
         self.len -= 1;
         Some(group)
@@ -211,7 +252,7 @@ mod tests {
                     }
                     None if what > 0 => {
                         let hash = groups.hash(spec, &key);
-                        map.insert((spec, key), groups.insert(hash, Group::empty(spec, key, n as u64)));
+                        map.insert((spec, key), groups.insert(hash, Group::empty(spec, key, n as u64), n as i64));
                     }
                     _ => {}
                 }

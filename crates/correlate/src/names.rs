@@ -335,11 +335,21 @@ pub(crate) struct Lanes {
     numbers: AHashMap<(AgentId, Epoch, Class), u32>,
     marked: Vec<bool>,
     held_after_sweep: usize,
+    /// The one asked for last: events of an agent come in a row.
+    recent: Option<((AgentId, Epoch, Class), u32)>,
 }
 
 impl Lanes {
     pub(crate) fn intern(&mut self, id: EventId) -> u32 {
         let lane = (id.agent, id.epoch, id.class);
+        if let Some((_, number)) = self.recent.filter(|(known, _)| *known == lane) {
+            return number;
+        }
+        let number = self.number(lane);
+        self.recent = Some((lane, number));
+        number
+    }
+    fn number(&mut self, lane: (AgentId, Epoch, Class)) -> u32 {
         if let Some(number) = self.numbers.get(&lane) {
             return *number;
         }
@@ -375,6 +385,7 @@ impl Lanes {
         }
     }
     pub(crate) fn sweep(&mut self) {
+        self.recent = None;
         self.marked.resize(self.lanes.len(), false);
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             if self.marked.get(at) != Some(&true)

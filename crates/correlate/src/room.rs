@@ -31,9 +31,9 @@ impl Windows {
         groups * GROUP_BYTES + entries * ENTRY_BYTES + self.names.len() * NAME_BYTES + self.weighed
     }
 
-    /// `hash`: of its rule and key, see `Groups::hash`.
-    pub(crate) fn place(&mut self, hash: u32, group: Group) -> u32 {
-        let (due, serial) = (group.due, group.serial);
+    /// `hash`: of its rule and key, see `Groups::hash`; `due`: the second in which it is looked at.
+    pub(crate) fn place(&mut self, hash: u32, group: Group, due: i64) -> u32 {
+        let serial = group.serial;
         let owner = group.owner as usize;
         if self.owners.len() <= owner {
             self.owners.resize(owner + 1, 0);
@@ -41,7 +41,7 @@ impl Windows {
         if let Some(count) = self.owners.get_mut(owner) {
             *count += 1;
         }
-        let at = self.groups.insert(hash, group);
+        let at = self.groups.insert(hash, group, due);
         self.due.push(due, (at, serial));
         at
     }
@@ -120,7 +120,7 @@ impl Windows {
         }
         if self.stale > self.held().0 / 2 {
             let groups = &self.groups;
-            self.due.retain(|(at, serial)| groups.get(*at).is_some_and(|g| g.serial == *serial));
+            self.due.retain(|(at, serial)| groups.wake(*at).serial == *serial);
             self.stale = 0;
         }
     }

@@ -35,20 +35,20 @@ impl Windows {
         w.u64(self.serial);
         self.names.save(&mut w);
         self.lanes.save(&mut w);
-        let mut by_spec: Vec<Vec<&Group>> = vec![Vec::new(); self.specs.len()];
-        for (_, group) in self.groups.iter() {
+        let mut by_spec: Vec<Vec<(i64, &Group)>> = vec![Vec::new(); self.specs.len()];
+        for (at, group) in self.groups.iter() {
             if let Some(list) = by_spec.get_mut(group.spec as usize) {
-                list.push(group);
+                list.push((self.groups.wake(at).due, group));
             }
         }
         w.len(self.specs.len());
         for (spec, mut groups) in self.specs.iter().zip(by_spec) {
             w.text(spec.id());
             w.u64(spec.fingerprint());
-            groups.sort_unstable_by_key(|g| g.serial);
+            groups.sort_unstable_by_key(|(_, g)| g.serial);
             let mut all = Writer::default();
             all.len(groups.len());
-            groups.iter().for_each(|g| write_group(&mut all, g));
+            groups.iter().for_each(|(due, g)| write_group(&mut all, *due, g));
             w.part(all);
         }
         w.finish()
@@ -94,10 +94,10 @@ impl Windows {
                 held.push(read_group(&mut r, spec_at, spec)?);
             }
         }
-        held.sort_by_key(|g| g.serial);
+        held.sort_by_key(|(_, g)| g.serial);
         self.clear();
         (self.clock, self.names, self.lanes, self.serial) = (clock, names, lanes, serial);
-        for mut group in held {
+        for (due, mut group) in held {
             self.entries += group.ring.len();
             if let Some(more) = &mut group.more {
                 self.entries += more.pending.len();
@@ -107,7 +107,7 @@ impl Windows {
                     self.weighed += more.bytes;
                 }
             }
-            self.place(self.groups.hash(group.spec, &group.key), group);
+            self.place(self.groups.hash(group.spec, &group.key), group, due);
         }
         Ok(left_out)
     }
@@ -132,11 +132,11 @@ fn read_entry(r: &mut Reader<'_>) -> Result<Entry, StateError> {
     Ok(Entry { time: r.i64()?, seq: r.u64()?, value: r.u64()?, lane: r.u32()?, mark: r.u32()? })
 }
 
-fn write_group(w: &mut Writer, g: &Group) {
+fn write_group(w: &mut Writer, due: i64, g: &Group) {
     w.u32(g.owner);
     w.u64(g.serial);
     g.key.iter().for_each(|n| w.u32(*n));
-    w.i64(g.due);
+    w.i64(due);
     w.i64(g.arrival);
     w.u8(g.importance);
     w.u32(g.crowded);
@@ -183,7 +183,8 @@ fn write_group(w: &mut Writer, g: &Group) {
     }
 }
 
-fn read_group(r: &mut Reader<'_>, spec_at: usize, spec: &Spec) -> Result<Group, StateError> {
+/// With the second in which it is due.
+fn read_group(r: &mut Reader<'_>, spec_at: usize, spec: &Spec) -> Result<(i64, Group), StateError> {
     let (owner, serial) = (r.u32()?, r.u64()?);
     let key = [r.u32()?, r.u32()?, r.u32()?, r.u32()?];
     let (due, arrival, importance, crowded) = (r.i64()?, r.i64()?, r.u8()?, r.u32()?);
@@ -198,7 +199,7 @@ fn read_group(r: &mut Reader<'_>, spec_at: usize, spec: &Spec) -> Result<Group, 
         episodes.insert(at, Episode::load(r)?);
     }
     let more = if r.u8()? == 0 { None } else { Some(Box::new(read_more(r, spec)?)) };
-    Ok(Group { spec: spec_at as u32, owner, serial, key, due, arrival, ring, episodes, importance, crowded, more })
+    Ok((due, Group { spec: spec_at as u32, owner, serial, key, arrival, ring, episodes, importance, crowded, more }))
 }
 
 fn read_more(r: &mut Reader<'_>, spec: &Spec) -> Result<More, StateError> {

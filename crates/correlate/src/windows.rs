@@ -153,17 +153,39 @@ impl Windows {
     /// Takes findings in and appends those of the correlations, those over correlations included. `now` is the time of
     /// arrival and never goes back; call it with no findings to let windows close.
     pub fn correlate(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
+        self.pass(now, findings);
+        if self.ahead.is_empty() {
+            self.foresee(findings.iter());
+        }
+        self.feed(0, now, findings);
+    }
+
+    /// The same for one finding that stays where it is: appends to `told` only what the correlations say.
+    pub fn hear(&mut self, finding: &Finding, now: Timestamp, told: &mut Vec<Finding>) {
+        let fed = told.len();
+        self.pass(now, told);
+        if self.ahead.is_empty() {
+            self.foresee(std::iter::once(finding).chain(told.iter().skip(fed)));
+        }
+        self.take(finding, now.ns(), told);
+        self.feed(fed, now, told);
+    }
+
+    /// Time passes: windows close.
+    fn pass(&mut self, now: Timestamp, told: &mut Vec<Finding>) {
         if self.names.wants_sweep() || self.lanes.wants_sweep() {
             self.sweep();
         }
         let mark = self.clock.mark(now.ns(), self.lateness_ns());
-        self.close_due(mark, now.ns(), findings);
-        if self.ahead.is_empty() {
-            self.foresee(findings.iter());
-        }
-        let mut at = 0;
-        while at < findings.len() {
-            self.take(at, now.ns(), findings);
+        self.close_due(mark, now.ns(), told);
+    }
+
+    /// Takes in all findings from a place on, and what they make the correlations say.
+    fn feed(&mut self, mut at: usize, now: Timestamp, findings: &mut Vec<Finding>) {
+        let mut told = Vec::new();
+        while let Some(finding) = findings.get(at) {
+            self.take(finding, now.ns(), &mut told);
+            findings.append(&mut told);
             at += 1;
         }
     }
@@ -181,10 +203,8 @@ impl Windows {
             if fed == findings.len() {
                 break;
             }
-            while fed < findings.len() {
-                self.take(fed, now.ns(), findings);
-                fed += 1;
-            }
+            self.feed(fed, now, findings);
+            fed = findings.len();
         }
     }
 
@@ -215,15 +235,14 @@ impl Windows {
         i64::from(self.limits.lateness_s) * SECOND_NS
     }
 
-    /// Feeds `findings[at]` to every rule that listens. A correlation's retelling feeds nobody: it is no new fact.
-    fn take(&mut self, at: usize, now: i64, findings: &mut Vec<Finding>) {
+    /// Feeds a finding to every rule that listens. A correlation's retelling feeds nobody: it is no new fact.
+    fn take(&mut self, finding: &Finding, now: i64, told: &mut Vec<Finding>) {
         if std::mem::take(&mut self.names_heavy) {
             self.sweep();
             if self.bytes() >= self.limits.bytes_max / 16 * 15 {
                 self.let_some_go();
             }
         }
-        let Some(finding) = findings.get(at) else { return };
         if finding.span.is_some() && finding.reasons.iter().any(|r| r.args.iter().any(|(n, _)| n == "again")) {
             return;
         }
@@ -232,14 +251,12 @@ impl Windows {
         if asked.is_none() {
             self.seen.gather(finding, &mut self.names, &mut std::iter::empty());
         }
-        let mut told = Vec::new();
         self.see(finding, now);
         for (n, place) in listening.range().enumerate() {
             let Some(listener) = self.listeners.get(place) else { break };
             let asked = asked.and_then(|asked| self.ahead.asked(asked + n));
-            self.enter(&listener, asked, finding, now, &mut told);
+            self.enter(&listener, asked, finding, now, told);
         }
-        findings.append(&mut told);
     }
 
     /// Reads once what all rules need, beside who is concerned.
@@ -327,8 +344,8 @@ impl Windows {
         }
         self.make_room();
         self.serial = self.serial.saturating_add(1);
-        let group = Group { owner: self.seen.lane, due: second_after(due), ..Group::empty(spec, key, self.serial) };
-        self.place(hash, group)
+        let group = Group { owner: self.seen.lane, ..Group::empty(spec, key, self.serial) };
+        self.place(hash, group, second_after(due))
     }
 
     /// An entry for a window: put in its place, measured, told if that makes the difference.
@@ -401,11 +418,11 @@ impl Windows {
         self.counters.evicted_entries += dropped as u64;
         self.entries = (self.entries + group.ring.len()).saturating_sub(before);
         if settles {
-            let (serial, old) = (group.serial, group.due);
-            let second = second_after(time);
-            if second < old {
-                group.due = second;
-                self.due.push(second, (group_at, serial));
+            self.due_by(group_at, second_after(time));
+        } else {
+            let least = group.episodes.iter().map(|e| e.last).min().map_or(i64::MIN, |last| last.saturating_add(timespan));
+            if let Some(wake) = self.groups.wake_mut(group_at) {
+                wake.least = least;
             }
         }
         told.map(|told| self.count_told(told))
@@ -441,13 +458,16 @@ impl Windows {
             let label = sample.label.as_deref().and_then(|l| self.names.intern(l)).unwrap_or(NO_NAME);
             more.pending.insert(at, Pending { entry, tags: tags.clone(), label });
         }
-        let (serial, old) = (group.serial, group.due);
         // Past the limit the oldest is handed over early.
         let crowded = more.pending.len() > spec.entries_max;
-        let second = if crowded { i64::MIN } else { second_after(time) };
-        if second < old {
-            group.due = second;
-            self.due.push(second, (group_at, serial));
+        self.due_by(group_at, if crowded { i64::MIN } else { second_after(time) });
+    }
+
+    /// A group is looked at in this second, if not before.
+    fn due_by(&mut self, at: u32, second: i64) {
+        if let Some(wake) = self.groups.wake_mut(at).filter(|w| second < w.due) {
+            wake.due = second;
+            self.due.push(second, (at, wake.serial));
         }
     }
 
@@ -462,11 +482,23 @@ impl Windows {
 
     fn close_due(&mut self, mark: i64, now: i64, findings: &mut Vec<Finding>) {
         while let Some((second, mut all)) = self.due.pop(mark) {
-            let before = all.len();
             all.sort_unstable_by_key(|(_, serial)| *serial);
-            let stands = |g: &Group, serial| g.serial == serial && g.due == second;
-            all.retain(|(at, serial)| self.groups.get(*at).is_some_and(|g| stands(g, *serial)));
-            self.stale = self.stale.saturating_sub(before - all.len());
+            let (groups, due) = (&mut self.groups, &mut self.due);
+            let mut stale = 0;
+            all.retain(|(at, serial)| {
+                let Some(wake) = groups.wake_mut(*at).filter(|w| w.serial == *serial && w.due == second) else {
+                    stale += 1;
+                    return false;
+                };
+                if wake.least < mark || wake.least == i64::MAX {
+                    return true;
+                }
+                // It has gone on since: nothing to close before that.
+                wake.due = second_after(wake.least);
+                due.push(wake.due, (*at, *serial));
+                false
+            });
+            self.stale = self.stale.saturating_sub(stale);
             for some in all.chunks(CLOSED_AT_ONCE) {
                 self.groups.touch_leaving(some.iter().map(|(at, _)| *at));
                 some.iter().for_each(|(at, _)| self.look(*at, mark, now, findings));
@@ -491,12 +523,13 @@ impl Windows {
             None => None,
         };
         let Some(next) = next else { return self.remove(at) };
-        let Some(group) = self.groups.get_mut(at) else { return };
+        let Some(wake) = self.groups.wake_mut(at) else { return };
         // Never at once again: at the earliest with the next second.
         let second = second_after(next).max(mark.div_euclid(SECOND_NS).saturating_add(1));
-        group.due = second;
-        let serial = group.serial;
-        self.due.push(second, (at, serial));
+        wake.due = second;
+        // Episodes may have gone: the next entry says anew.
+        wake.least = i64::MIN;
+        self.due.push(second, (at, wake.serial));
     }
 
     /// Judges the windows whose end the watermark has passed, in order.

@@ -70,7 +70,6 @@ struct Ours {
     scratch: Scratch,
     routing: Routing,
     hits: Vec<u32>,
-    findings: Vec<Finding>,
     made: Vec<Finding>,
     now: Timestamp,
     told: BTreeSet<Group>,
@@ -93,7 +92,6 @@ impl Ours {
             scratch,
             routing: Routing::default(),
             hits: Vec::new(),
-            findings: Vec::new(),
             made: Vec::new(),
             now: Timestamp::MIN,
             told: BTreeSet::new(),
@@ -130,9 +128,7 @@ impl Ours {
             if let Some(event) = &finding.event {
                 self.windows.saw(event, self.now);
             }
-            self.findings.push(finding);
-            self.windows.correlate(self.now, &mut self.findings);
-            self.made.extend(self.findings.drain(..).filter(|f| f.span.is_some()));
+            self.windows.hear(&finding, self.now, &mut self.made);
         }
         self.fed = fed;
     }
