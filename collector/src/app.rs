@@ -29,6 +29,7 @@ use crate::ingest::{AcceptedBatch, BatchSink, LinkConfig, Links, SinkError, Tick
 use crate::metrics::{PipelineMetrics, ServeMetrics, Sources, StageMetrics};
 use crate::notify::{Notifier, NotifyMetrics, Setup};
 use crate::office::chores::Chores;
+use crate::office::drills::Drills;
 use crate::office::{self, Office};
 use crate::outbox::Outbox;
 use crate::pipeline::{Order, Pipeline};
@@ -134,8 +135,6 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
     })?;
     let housekeeping = Housekeeping::start(events.clone())?;
     let desk_clock = DeskClock::start(office.clone())?;
-    let desk_chores =
-        DeskChores::start(Chores { office: office.clone(), desk: desk.clone(), events: events.clone(), board: board.clone() })?;
     let link_config = LinkConfig { listen: config.link.listen, enrol_listen: config.link.enrol_listen, ..LinkConfig::default() };
     let log = Arc::new(Log { wal: wal.clone() });
     let links = Links::new(authority.clone(), log.clone(), log, &link_config, clock.clone());
@@ -171,6 +170,13 @@ async fn serve(config: Config, reread: Reread, bootstrap: Option<Bootstrap>) -> 
             console_until: console_until(&config)?,
         },
     });
+    let rules = {
+        let stage = backstage.clone();
+        Box::new(move || stage.rule_set())
+    };
+    let drills = Drills::new(office.clone(), desk.clone(), rules);
+    let chores = Chores { office: office.clone(), desk: desk.clone(), events: events.clone(), board: board.clone() };
+    let desk_chores = DeskChores::start(chores, drills)?;
     backstage.fill_board();
     backstage.arm();
     indicators.unsearched().into_iter().for_each(|source| drop(hunts.send(source)));
@@ -292,7 +298,7 @@ impl DeskClock {
     }
 }
 
-/// What the desk does by itself besides: bulletins and checks of orders, on a thread of its own, since counting takes its time.
+/// What the desk does by itself besides: events of drills, bulletins and checks of orders, on a thread of its own, since counting takes its time.
 struct DeskChores {
     end: Sender<()>,
     thread: std::thread::JoinHandle<()>,
@@ -301,10 +307,11 @@ struct DeskChores {
 impl DeskChores {
     const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
-    fn start(chores: Chores) -> Result<Self> {
+    fn start(chores: Chores, mut drills: Drills) -> Result<Self> {
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("desk-chores".into()).spawn(move || {
             while ended.recv_timeout(Self::EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                drills.run(clock::now());
                 chores.run(clock::now());
             }
         })?;

@@ -1,6 +1,7 @@
 //! The warning desk through the real programs.
 
 mod city;
+mod drill;
 mod elsewhere;
 mod exchange;
 mod intel;

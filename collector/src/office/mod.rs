@@ -4,6 +4,7 @@
 //! Pure rules are in `matter`; here are the lock (the store's one writer), the snapshot of register and tables, and the key.
 
 pub mod chores;
+pub mod drills;
 mod key;
 #[cfg(test)]
 mod tests;
@@ -140,7 +141,7 @@ impl Office {
             if skip {
                 return Ok(Vec::new());
             }
-            let news: Vec<News> = changed.iter().map(|c| News { alert: &c.alert, placed: c.place.clone(), exercise: false }).collect();
+            let news: Vec<News> = changed.iter().map(|c| News { alert: &c.alert, placed: c.place.clone(), drill: None }).collect();
             let done = matter::campaign::follow(shelf, &book, now, &news)?;
             outcome = done.outcome;
             Ok(done.placed.into_iter().chain(done.hidden).collect())

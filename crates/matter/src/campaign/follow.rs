@@ -18,7 +18,8 @@ pub struct News<'a> {
     pub alert: &'a Alert,
     /// Where it went before: a campaign, or the silence that kept it away.
     pub placed: Option<String>,
-    pub exercise: bool,
+    /// The drill it belongs to; none: it is real.
+    pub drill: Option<&'a str>,
 }
 
 /// What became of a batch.
@@ -53,7 +54,7 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
     // An alert may change several times within one batch.
     let mut went: BTreeMap<String, String> = BTreeMap::new();
     for item in news {
-        let sighting = intake.sighting(item.alert, item.exercise);
+        let sighting = intake.sighting(item.alert, item.drill);
         if let Some(before) = went.get(&sighting.alert).or(item.placed.as_ref()) {
             let still = match alive.get(before) {
                 Some(still) => *still,
@@ -76,7 +77,8 @@ pub fn follow(shelf: &dyn Shelf, book: &Book, now: Timestamp, news: &[News]) -> 
                 continue;
             }
         }
-        if let Some(silence) = silences.over(item.alert) {
+        // What silences hid is counted, and a drill's alerts count nowhere.
+        if let Some(silence) = silences.over(item.alert).filter(|_| item.drill.is_none()) {
             // Each alert is counted once.
             if item.placed.as_deref() != Some(silence) && !done.hidden.iter().any(|(a, s)| *a == sighting.alert && s == silence) {
                 hid.entry(silence.to_owned()).or_default().push(Hidden::from(item.alert));

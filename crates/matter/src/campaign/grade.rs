@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use warning::grade::{self, Case, Recommendation, Weakness};
 
 use super::{Campaign, State, Trace, Width, draft, place};
+use crate::drill::Drill;
 use crate::{Both, Desk, Effects, Kind, Message, Permission, Recipient, Refusal};
 
 /// Other groups looked at.
@@ -25,7 +26,8 @@ impl Campaign {
     /// Grades it again and passes on what changed. `asked`: a person wants a draft whatever is recommended.
     pub(super) fn regrade(&mut self, desk: &Desk, out: &mut Effects, asked: bool) -> Result<(), Refusal> {
         let related = self.related(desk)?;
-        let (case, said) = self.judge(desk, &related);
+        let drill = self.drill().map(|id| desk.get::<Drill>(id)).transpose()?.flatten();
+        let (case, said) = self.judge(desk, &related, drill.as_ref());
         let news = self.recommended.as_ref().is_none_or(|old| differs(old, &said));
         let ids: Vec<String> = std::iter::once(&self.id).chain(related.iter().map(|c| &c.id)).cloned().collect();
         self.graded = desk.now;
@@ -106,15 +108,16 @@ impl Campaign {
             "case": case,
             "units": units,
             "exercise": self.exercise,
+            "drill": self.drill(),
         })
     }
 
     /// What other groups may have in common with it: source addresses, indicators, and declared objects where something was reached.
     pub(super) fn shared(&self) -> Vec<String> {
-        let from = self.from.iter().chain(&self.indicators).take(place::LINKED_MAX).map(|v| place::from_link(v, self.exercise));
+        let from = self.from.iter().chain(&self.indicators).take(place::LINKED_MAX).map(|v| self.group.from_link(v));
         let reached = self.traces.iter().filter(|t| !t.attempt && t.object != super::unknown_object(&t.unit));
         let objects: BTreeSet<&str> = reached.map(|t| t.object.as_str()).collect();
-        from.chain(objects.into_iter().take(place::LINKED_MAX).map(|o| place::object_link(o, self.exercise))).collect()
+        from.chain(objects.into_iter().take(place::LINKED_MAX).map(|o| self.group.object_link(o))).collect()
     }
 
     /// Other open groups of the same source, or of the same object.
@@ -140,7 +143,7 @@ impl Campaign {
     }
 
     /// The case that decides, and what it recommends.
-    fn judge(&self, desk: &Desk, related: &[Self]) -> (Case, Recommendation) {
+    fn judge(&self, desk: &Desk, related: &[Self], drill: Option<&Drill>) -> (Case, Recommendation) {
         let oldest = desk.now.plus_secs(-i64::from(desk.book.tables.desk.campaign.window_min) * 60);
         let all = || std::iter::once(self).chain(related);
         let traces = all().flat_map(|c| &c.traces).filter(|t| t.heard > oldest);
@@ -166,7 +169,7 @@ impl Campaign {
         let said = all().any(|c| c.confirmed.is_some());
         let incident = all().flat_map(|c| c.incidents.values()).min().copied();
         let forecast = all().filter_map(|c| c.forecast_grade).min();
-        let cases = distinct.into_values().map(|traces| self.case(desk, &traces, said, incident, forecast));
+        let cases = distinct.into_values().map(|traces| self.case(desk, drill, &traces, said, incident, forecast));
         let graded = cases.map(|case| {
             let said = desk.book.tables.grading.recommend(&case);
             (case, said)
@@ -178,11 +181,20 @@ impl Campaign {
         })
     }
 
-    fn case(&self, desk: &Desk, traces: &[&Trace], said: bool, incident_grade: Option<u8>, forecast_grade: Option<u8>) -> Case {
+    fn case(
+        &self,
+        desk: &Desk,
+        drill: Option<&Drill>,
+        traces: &[&Trace],
+        said: bool,
+        incident_grade: Option<u8>,
+        forecast_grade: Option<u8>,
+    ) -> Case {
         let mut objects: BTreeMap<&str, grade::Object> = BTreeMap::new();
         for trace in traces {
             objects.entry(&trace.object).or_insert_with(|| {
-                desk.book.graded(&trace.object).unwrap_or_else(|| grade::Object {
+                let known = desk.book.graded(&trace.object).or_else(|| drill?.graded(&trace.object, &trace.unit));
+                known.unwrap_or_else(|| grade::Object {
                     id: trace.object.clone(),
                     unit: trace.unit.clone(),
                     sector: trace.sector.clone(),

@@ -390,6 +390,7 @@ impl Matter for Campaign {
             links.push(self.group.key());
             links.extend(self.shared());
         }
+        links.extend(self.drill().map(str::to_owned));
         Card {
             state: match self.state {
                 State::Open => "open",
@@ -420,6 +421,11 @@ pub(crate) fn say(desk: &Desk, text: &str) -> Result<Said, Refusal> {
 }
 
 impl Campaign {
+    /// The drill it belongs to.
+    pub fn drill(&self) -> Option<&str> {
+        Some(self.group.drill.as_str()).filter(|d| !d.is_empty())
+    }
+
     fn remember(&mut self, said: Said) -> Result<(), Refusal> {
         if self.notes.len() >= NOTES_MAX {
             return Err(Refusal::because(format!("at most {NOTES_MAX} notes"), format!("备注最多 {NOTES_MAX} 条")));

@@ -33,6 +33,9 @@ pub struct Group {
     pub direction: Option<Direction>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exercise: bool,
+    /// Two drills at a time share nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub drill: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,12 +51,18 @@ pub const fn open_link(exercise: bool) -> &'static str {
     if exercise { "open:exercise" } else { "open" }
 }
 
-pub fn from_link(value: &str, exercise: bool) -> String {
-    format!("{}:{value}", if exercise { "exercise-from" } else { "from" })
-}
-
-pub fn object_link(object: &str, exercise: bool) -> String {
-    format!("{}:{object}", if exercise { "exercise-on" } else { "on" })
+impl Group {
+    /// The link by which groups of the same source find each other, each drill's its own.
+    pub fn from_link(&self, value: &str) -> String {
+        self.link("from", value)
+    }
+    /// The same for an object where something was reached.
+    pub fn object_link(&self, object: &str) -> String {
+        self.link("on", object)
+    }
+    fn link(&self, word: &str, value: &str) -> String {
+        if self.exercise { format!("exercise-{word}:{}:{value}", self.drill) } else { format!("{word}:{value}") }
+    }
 }
 
 impl Group {
@@ -74,6 +83,7 @@ impl Group {
             rule: String::new(),
             direction: None,
             exercise: s.exercise,
+            drill: s.drill.clone(),
         };
         let head = if technique.is_empty() { tactic.clone() } else { String::new() };
         [
@@ -101,6 +111,7 @@ impl Group {
             hasher.update(part.as_bytes());
         }
         hasher.update(&[u8::from(self.exercise)]);
+        hasher.update(self.drill.as_bytes());
         format!("group:{}", &hasher.finalize().to_hex()[..24])
     }
 

@@ -65,6 +65,9 @@ pub struct Sighting {
     pub last: Timestamp,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exercise: bool,
+    /// Id of the drill, where it is one's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub drill: String,
 }
 
 /// A protected object concerned. `unit:ID` is what a unit has not declared.
@@ -171,7 +174,8 @@ impl<'b> Intake<'b> {
     }
 
     /// What the desk takes in of an alert.
-    pub fn sighting(&self, alert: &Alert, exercise: bool) -> Sighting {
+    /// `drill`: whose exercise it belongs to.
+    pub fn sighting(&self, alert: &Alert, drill: Option<&str>) -> Sighting {
         let table = &self.book.tables.desk.campaign;
         let techniques: Vec<String> = alert.techniques.iter().map(|t| short(t).to_ascii_uppercase()).take(TECHNIQUES_MAX).collect();
         let control = attack::of_control(&techniques);
@@ -221,7 +225,8 @@ impl<'b> Intake<'b> {
             flaws: alert.flaws.iter().filter_map(|cve| self.book.flaws.known(cve)).take(FLAWS_MAX).collect(),
             first: Timestamp::from_ns(alert.first_time),
             last: Timestamp::from_ns(alert.last_time),
-            exercise,
+            exercise: drill.is_some(),
+            drill: drill.unwrap_or_default().to_owned(),
         }
     }
 

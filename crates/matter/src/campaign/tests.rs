@@ -100,7 +100,7 @@ pub(crate) struct Play {
 impl Play {
     pub fn take(&mut self, book: &Book, now: Timestamp, alerts: &[Alert]) -> Followed {
         let news: Vec<News> =
-            alerts.iter().map(|alert| News { alert, placed: self.placed.get(&alert.id.0).cloned(), exercise: false }).collect();
+            alerts.iter().map(|alert| News { alert, placed: self.placed.get(&alert.id.0).cloned(), drill: None }).collect();
         let done = follow(&self.shelf, book, now, &news).unwrap();
         self.placed.extend(done.placed.clone());
         done

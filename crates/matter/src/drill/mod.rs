@@ -2,11 +2,15 @@
 //!
 //! * Everything a drill makes carries `exercise`, from the first message to the last receipt, and the wall of `crate::ties` keeps it apart from the
 //!   real. A unit takes part only where it was cast by name; a part nobody plays is told to the city.
+//! * Technical: an `event` inject holds lines of events. They go, marked, into an engine of the drill's own with the rules in force
+//!   (`collector::office::drills`), never into the one that watches the city; what it finds comes back as marked alerts (`found`), is grouped,
+//!   graded and drafted like the real with the drill's parts as objects, and counts as detection.
 //! * Tabletop: needs no agent. Alerts are graded by the tables in force with all the drill's alerts before them; a level drafts a marked warning,
 //!   which people assess, approve and issue as they would a real one.
 //! * There is no pause: time in a drill is time. It is aborted, or ends by itself after its length, or is finished; then it is scored, once.
-//! * Limits of a scenario are in `scenario.rs`; 20 answers and 20 notes an inject.
+//! * Limits of a scenario are in `scenario.rs`; 20 answers and 20 notes an inject, `FOUND_MAX` alerts a drill.
 
+mod marked;
 pub mod scenario;
 mod score;
 #[cfg(test)]
@@ -21,10 +25,13 @@ use warning::grade::{Case, Evidence, Object};
 
 use crate::ties::{self, Caller, LINE_MAX, TEXT_MAX, at_most};
 use crate::{ActRow, Both, Card, Desk, Effects, FieldRow, Input, Kind, Matter, Permission, Recipient, Refusal, Then, field};
+pub use marked::Marked;
 use scenario::{Inject, Scenario, What};
 pub use score::{PartScore, Score, Scored};
 
 pub const ANSWERS_MAX: usize = 20;
+/// Alerts of all injects that are kept; more are counted.
+pub const FOUND_MAX: usize = 300;
 
 /// A drill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +83,36 @@ pub struct Put {
     pub noticed: Vec<Word>,
     #[serde(default)]
     pub answers: Vec<Word>,
+    /// What the drill's engine made of its events, how many more, and how many of its lines are no event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub found_beyond: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// A marked alert. It is in no list of alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    pub alert: String,
+    pub rule: String,
+    pub title: Both,
+    pub severity: u8,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// When the engine opened it.
+    #[serde(with = "crate::when")]
+    pub at: Timestamp,
+    /// The marked campaign it went to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub campaign: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +148,14 @@ pub enum Act {
         text: String,
         #[serde(default)]
         who: String,
+    },
+    /// The desk's own: what the drill's engine found of an inject's events.
+    Found {
+        inject: String,
+        #[serde(default)]
+        alerts: Vec<Found>,
+        #[serde(default)]
+        unread: u32,
     },
     Finish {},
     Abort {
@@ -160,6 +205,7 @@ pub const ACTS: &[ActRow] = &[
         &[INJECT, field("note", false, Input::Text, "What you make of it", "判断"), WHO],
     ),
     row("answer", Permission::AlertsTriage, "Answer", "回答", &[INJECT, field("text", true, Input::Text, "Answer", "回答"), WHO]),
+    ActRow { word: "found", opens: false, right: None, about: "Alerts found", about_zh: "检出告警", fields: &[] },
     row("finish", Permission::DrillsWrite, "Finish and score", "结束并评分", &[]),
     row("abort", Permission::DrillsWrite, "Abort", "中止", &[field("reason", true, Input::Text, "Why", "理由")]),
 ];
@@ -230,6 +276,13 @@ impl Matter for Drill {
                 put.answers.push(word);
                 Ok(())
             }
+            Act::Found { inject, alerts, unread } => {
+                if self.state == State::Running {
+                    self.found(&inject, alerts, unread, desk, out)
+                } else {
+                    Ok(())
+                }
+            }
             Act::Finish {} => {
                 self.is_running()?;
                 self.end(desk, out)
@@ -243,6 +296,7 @@ impl Matter for Drill {
                 self.state = State::Aborted;
                 self.ended = Some(desk.now);
                 if ran {
+                    self.close_groups(desk, out)?;
                     self.tell_all("abort", "演练中止", "Drill aborted", desk, out);
                 }
                 Ok(())
@@ -311,7 +365,16 @@ impl Drill {
     fn advance(&mut self, desk: &Desk, out: &mut Effects) -> Result<(), Refusal> {
         while self.due().is_some_and(|due| due <= desk.now) {
             let Some(inject) = self.next().cloned() else { return self.end(desk, out) };
-            let mut put = Put { inject: inject.id.clone(), at: desk.now, level: None, noticed: Vec::new(), answers: Vec::new() };
+            let mut put = Put {
+                inject: inject.id.clone(),
+                at: desk.now,
+                level: None,
+                noticed: Vec::new(),
+                answers: Vec::new(),
+                found: Vec::new(),
+                found_beyond: 0,
+                unread: 0,
+            };
             put.level = self.inject(&inject, desk, out)?;
             self.put.push(put);
         }
@@ -339,7 +402,10 @@ impl Drill {
             ),
             None => text.clone(),
         };
-        self.caller().tell(out, desk, recipient, &format!("inject:{}", inject.id), title, text);
+        // Events speak for themselves: whoever is told of them has nothing left to detect.
+        if !matches!(&inject.what, What::Event { lines, .. } if !lines.is_empty()) {
+            self.caller().tell(out, desk, recipient, &format!("inject:{}", inject.id), title, text);
+        }
         let What::Alert { role, tactics, techniques, outcome, source, grade, .. } = &inject.what else { return Ok(None) };
         let object = format!("drill-{role}");
         if let Some(part) = self.scenario.role(role).filter(|_| !self.case.object.iter().any(|o| o.id == object)) {
@@ -391,7 +457,50 @@ impl Drill {
         self.score = Some(self.scored(desk)?);
         self.state = State::Finished;
         self.ended = Some(desk.now);
+        self.close_groups(desk, out)?;
         self.tell_all("end", "演练结束", "Drill is over", desk, out);
+        Ok(())
+    }
+
+    /// Where its alerts went.
+    pub fn placed(&self) -> BTreeMap<&str, &str> {
+        let found = self.put.iter().flat_map(|p| &p.found).filter(|f| !f.campaign.is_empty());
+        found.map(|f| (f.alert.as_str(), f.campaign.as_str())).collect()
+    }
+
+    fn found(&mut self, inject: &str, alerts: Vec<Found>, unread: u32, desk: &Desk, out: &mut Effects) -> Result<(), Refusal> {
+        let mut room = FOUND_MAX.saturating_sub(self.put.iter().map(|p| p.found.len()).sum());
+        let mut new = Vec::new();
+        let put = self.put_mut(inject)?;
+        put.unread = put.unread.saturating_add(unread);
+        for alert in alerts {
+            if let Some(known) = put.found.iter_mut().find(|f| f.alert == alert.alert) {
+                *known = alert;
+            } else if room > 0 {
+                room -= 1;
+                new.push(alert.clone());
+                put.found.push(alert);
+            } else {
+                put.found_beyond = put.found_beyond.saturating_add(1);
+            }
+        }
+        for alert in new {
+            let text = Both::new(alert.hosts.join("、"), alert.hosts.join(", "));
+            let title = Both::new(format!("演练告警：{}", alert.title.pick(true)), format!("Drill: alert: {}", alert.title.pick(false)));
+            self.caller().tell(out, desk, city(), &format!("found:{}", alert.alert), title, text);
+        }
+        Ok(())
+    }
+
+    /// Its groups go on grading nothing.
+    fn close_groups(&self, desk: &Desk, out: &mut Effects) -> Result<(), Refusal> {
+        let Some(kind) = Kind::find("campaign") else { return Ok(()) };
+        for id in desk.linked(kind.word, &self.id)? {
+            let open = desk.shelf.get(kind.word, &id)?.and_then(|stored| (kind.card)(&stored.body)).is_some_and(|card| !card.closed);
+            if open {
+                out.act_value(kind.word, &id, json!({"act": "close", "reason": "演练结束 / the drill is over"}));
+            }
+        }
         Ok(())
     }
 

@@ -12,7 +12,18 @@ pub const INJECTS_MAX: usize = 200;
 pub const EXPECTS_MAX: usize = 100;
 /// A drill lasts at most this long.
 pub const LENGTH_MIN_MAX: u32 = 7 * 24 * 60;
+/// Lines of one inject, bytes of one, and events they make together with their repetitions.
+pub const LINES_MAX: usize = 200;
+pub const LINE_BYTES_MAX: usize = 8 * 1024;
+pub const EVENTS_MAX: usize = 1_000;
 const TEXT_MAX: usize = 4_000;
+
+/// `after_s`, `repeat`, `every_s` of a line.
+pub(super) fn timing(line: &serde_json::Map<String, serde_json::Value>) -> (i64, usize, i64) {
+    let number = |key: &str, or: u64| line.get(key).and_then(serde_json::Value::as_u64).unwrap_or(or);
+    let secs = |n: u64| i64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    (secs(number("after_s", 0)), usize::try_from(number("repeat", 1)).unwrap_or(usize::MAX), secs(number("every_s", 1)))
+}
 
 /// A scenario (脚本).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +86,7 @@ pub enum What {
     Notice { to: String, text: Both },
     /// A question that wants an answer.
     Question { to: String, text: Both },
-    /// Lines of events, read by the engine of a collector that plays along (`vedette drill run`).
+    /// Lines of events for the drill's own engine (`marked.rs` says how a line reads); none: news that something is to be seen.
     Event {
         role: String,
         text: Both,
@@ -97,7 +108,7 @@ pub struct Expect {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Wanted {
-    /// Detection: somebody says they saw the inject (`noticed`), or works on the warning after it.
+    /// Detection: a rule finds the inject's events, somebody says they saw it (`noticed`), or works on the warning after it.
     Detect { inject: String, within_min: u32 },
     /// Judgement: the warning is assessed at this level, counted from the inject.
     Judge { inject: String, level: Level, within_min: u32 },
@@ -194,6 +205,30 @@ impl Scenario {
             let city = to == "city" && !matches!(inject.what, What::Alert { .. });
             if !city && !roles.contains(to.as_str()) {
                 say("inject", format!("'{}' goes to '{to}', which is neither a role nor 'city'", inject.id));
+            }
+        }
+        for inject in &self.inject {
+            let What::Event { role, lines, .. } = &inject.what else { continue };
+            let objects: Vec<_> = lines.iter().filter_map(serde_json::Value::as_object).collect();
+            let large = lines.iter().any(|l| l.to_string().len() > LINE_BYTES_MAX);
+            if objects.len() != lines.len() || lines.len() > LINES_MAX || large {
+                say("inject", format!("'{}': lines are objects of at most {LINE_BYTES_MAX} bytes, at most {LINES_MAX} of them", inject.id));
+            }
+            let timed = ["after_s", "repeat", "every_s"];
+            let wrong =
+                objects.iter().flat_map(|o| timed.iter().filter_map(|key| o.get(*key))).any(|n| n.as_u64().is_none_or(|n| n > 86_400));
+            let events: usize = objects.iter().map(|o| timing(o).1).fold(0, usize::saturating_add);
+            if wrong || events > EVENTS_MAX {
+                say(
+                    "inject",
+                    format!(
+                        "'{}': {events} events; at most {EVENTS_MAX}, with 'after_s', 'repeat' and 'every_s' from 0 to 86400",
+                        inject.id
+                    ),
+                );
+            }
+            if !lines.is_empty() && !roles.contains(role.as_str()) {
+                say("inject", format!("'{}': events happen at a role", inject.id));
             }
         }
         for expect in &self.expect {

@@ -80,10 +80,12 @@ impl Drill {
                 let Some(put) = self.put(inject) else { return none };
                 let noticed = put.noticed.iter().map(|n| (n.at, n.by.as_str()));
                 // Work on a warning shows that what was in it by then was seen; only an alert gets into a warning.
-                let alert = self.scenario.inject(inject).is_some_and(|i| matches!(i.what, super::scenario::What::Alert { .. }));
+                let alert = self.scenario.inject(inject).is_some_and(|i| matches!(i.what, super::scenario::What::Alert { .. }))
+                    || !put.found.is_empty();
+                let found = put.found.iter().map(|f| (f.at, f.alert.as_str()));
                 let worked =
                     seen.assessed.iter().chain(&seen.issued).filter(|(.., at)| alert && *at >= put.at).map(|(w, _, at)| (*at, w.as_str()));
-                noticed.chain(worked).min().map_or(none, |(at, by)| took(put.at, at, *within_min, by))
+                noticed.chain(worked).chain(found).min().map_or(none, |(at, by)| took(put.at, at, *within_min, by))
             }
             Wanted::Judge { inject, level, within_min } => {
                 let Some(put) = self.put(inject) else { return none };

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::scenario::Scenario;
 use crate::stage::{Stage, lead, of, operator, order};
 
-const SHIPPED: [&str; 3] = ["maintenance-night", "ransomware-across-sectors", "substation-control"];
+const SHIPPED: [&str; 4] = ["guessed-password", "maintenance-night", "ransomware-across-sectors", "substation-control"];
 
 fn shipped(name: &str) -> Scenario {
     let text = std::fs::read_to_string(format!("{}/../../config/drills/{name}.toml", env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -203,4 +203,69 @@ fn a_unit_that_signs_scores() {
     assert_eq!(score["results"][3], json!({"met": true, "took_s": 300, "by": "bank"}));
     assert_eq!(score["results"][4]["met"], false, "quiet was expected: {score}");
     assert!(stage.shelf.messages().iter().all(|m| m.exercise));
+}
+
+fn technical() -> Value {
+    let mut scenario = small();
+    scenario["inject"][1] = json!({"id": "logons", "at_min": 5, "kind": "event", "role": "bank", "text": {"zh": "登录", "en": "logons"},
+        "lines": [{"status_id": 2, "repeat": 3, "every_s": 10}, {"status_id": 1, "after_s": 15}]});
+    scenario["expect"][1]["inject"] = json!("logons");
+    scenario
+}
+
+#[test]
+fn events_happen_with_their_inject_at_the_part_that_plays_them() {
+    let mut stage = Stage::new();
+    let id = plan(&stage, &technical(), json!({"bank": "bank"}));
+    let events = |stage: &Stage| -> Vec<(i64, String, u64)> {
+        let drill: super::Drill = serde_json::from_value(stage.body("drill", &id)).unwrap();
+        let at = |t: event::Timestamp| t.since(crate::stage::T) / event::SECOND_NS;
+        drill.events().iter().map(|m| (at(m.at), m.unit.clone(), m.line["status_id"].as_u64().unwrap())).collect()
+    };
+    stage.does(&lead(), "drill", &id, json!({"act": "run"}));
+    assert!(events(&stage).is_empty(), "none before its inject");
+    stage.pass(300);
+    let bank = |at: i64, status: u64| (at, "bank".to_owned(), status);
+    assert_eq!(events(&stage), [bank(300, 2), bank(310, 2), bank(315, 1), bank(320, 2)]);
+    assert!(!stage.told(0).iter().any(|line| line.contains("Drill: events")), "nobody is told what is to be detected");
+    // What the drill's engine finds is the desk's to say, counts as detection, and is told to the city once.
+    let found = |n: u32| {
+        json!({"act": "found", "inject": "logons", "alerts": [{"alert": format!("A{n}"), "rule": "r", "title": {"zh": "猜测", "en": "guessing"},
+            "severity": 4, "hosts": ["vpn"], "at": "2026-11-23T00:06:00Z", "campaign": "C1"}]})
+    };
+    assert!(stage.refused(&lead(), "drill", Some(&id), found(1)).starts_with("your role may not"));
+    let desk = crate::Actor::desk();
+    stage.does(&desk, "drill", &id, found(1));
+    stage.does(&desk, "drill", &id, found(1));
+    assert_eq!(stage.told(0).iter().filter(|line| line.contains("Drill: alert: guessing")).count(), 1);
+    for n in 2..=super::FOUND_MAX as u32 + 7 {
+        stage.does(&desk, "drill", &id, found(n));
+    }
+    let put = stage.body("drill", &id)["put"][1].clone();
+    assert_eq!((put["found"].as_array().unwrap().len(), put["found_beyond"].as_u64()), (super::FOUND_MAX, Some(7)));
+    stage.does(&lead(), "drill", &id, json!({"act": "finish"}));
+    let score = stage.body("drill", &id)["score"].clone();
+    assert_eq!(score["results"][1], json!({"met": true, "took_s": 60, "by": "A1"}));
+    stage.does(&desk, "drill", &id, found(1));
+    assert!(stage.shelf.messages().iter().all(|m| m.exercise));
+}
+
+#[test]
+fn events_that_make_no_sense_are_refused() {
+    let stage = Stage::new();
+    for (line, says) in [
+        (json!("text"), "lines are objects"),
+        (json!({"x": "y".repeat(9_000)}), "lines are objects"),
+        (json!({"repeat": 5_000}), "5001 events; at most 1000"),
+        (json!({"after_s": -1}), "from 0 to 86400"),
+        (json!({"every_s": "soon"}), "from 0 to 86400"),
+    ] {
+        let mut scenario = technical();
+        scenario["inject"][1]["lines"][0] = line;
+        let got = stage.refused(&lead(), "drill", None, json!({"act": "plan", "scenario": scenario}));
+        assert!(got.contains(says), "{says}: {got}");
+    }
+    let mut scenario = technical();
+    scenario["inject"][1]["role"] = json!("city");
+    assert!(stage.refused(&lead(), "drill", None, json!({"act": "plan", "scenario": scenario})).contains("events happen at a role"));
 }
