@@ -1,7 +1,8 @@
 //! Writes values as JSON into a buffer that is used again for each line.
 //!
 //! Short things are copied in pieces of a fixed size and only the place moves by their real length: a copy of a length known to the compiler is two
-//! instructions, one of any length is a call. So the buffer always has `PAD` bytes to spare behind the place.
+//! instructions, one of any length is a call. So the buffer always has `PAD` bytes to spare behind the place, and one look at its length serves for
+//! a piece of text and the value behind it.
 
 use std::net::IpAddr;
 
@@ -9,23 +10,25 @@ use super::{needs_escape, write_json_text};
 use crate::value::Value;
 use crate::{Class, EventId, LogSource};
 
-/// Bytes copied at once.
-pub(super) const PIECE: usize = 32;
+/// Bytes of text copied at once.
+pub(super) const PIECE: usize = 48;
+/// The most that a value takes which is written in place: a number, an address, a short text.
+const SHORT: usize = 32;
 /// Bytes behind every place that may be written over.
-const PAD: usize = 2 * PIECE;
+const PAD: usize = PIECE + 2 * SHORT;
 
 #[derive(Default)]
 pub(super) struct Pen {
     buffer: Vec<u8>,
     at: usize,
-    /// What is still to come at most, besides values that are longer than a piece: those make their own room.
+    /// What is still to come at most, besides values that are longer than `SHORT`: those make their own room.
     rest: usize,
 }
 
 impl Pen {
     /// A new line, with so much text and so many values.
     pub(super) fn begin(&mut self, text: usize, values: usize) {
-        (self.at, self.rest) = (0, text + values * PIECE);
+        (self.at, self.rest) = (0, text + values * SHORT);
         self.room(0);
     }
 
@@ -41,13 +44,21 @@ impl Pen {
         }
     }
 
-    /// Some of the text between values, at most a piece.
+    /// Some of the text between values, at most a piece, and the value behind it, if there is one. `quoted`: text whatever it is.
     #[inline]
-    pub(super) fn piece(&mut self, piece: &[u8; PIECE], len: usize) {
-        if let Some(place) = place(&mut self.buffer, self.at) {
+    pub(super) fn step(&mut self, piece: &[u8; PIECE], len: u8, value: Option<(&Value, bool)>) {
+        let Some(room) = place::<PAD>(&mut self.buffer, self.at) else { return };
+        if let Some(place) = room.first_chunk_mut() {
             *place = *piece;
         }
+        let len = usize::from(len);
         self.at += len;
+        let (Some((value, quoted)), Some(room)) = (value, room.get_mut(len..).and_then(|room| room.first_chunk_mut())) else { return };
+        match written(value, quoted, room) {
+            Some(len) => self.at += len,
+            None if quoted => self.quoted(value),
+            None => self.value(value),
+        }
     }
 
     /// Any bytes of any length.
@@ -67,26 +78,15 @@ impl Pen {
         self.at += 1;
     }
 
-    pub(super) fn value(&mut self, value: &Value) {
+    #[inline(never)]
+    fn value(&mut self, value: &Value) {
+        if let Some(len) = place(&mut self.buffer, self.at).and_then(|room| written(value, false, room)) {
+            self.at += len;
+            return;
+        }
         match value {
-            Value::Text(text) => match text.short() {
-                Some((bytes, len)) if !short_needs_escape(bytes) => self.short(bytes, len),
-                _ => self.text(text),
-            },
+            Value::Text(text) => self.text(text),
             Value::Int(n) => self.int(*n),
-            Value::Ip(IpAddr::V4(ip)) => {
-                self.byte(b'"');
-                for byte in ip.octets() {
-                    let (digits, len) = DECIMAL[usize::from(byte)];
-                    if let Some(place) = place::<4>(&mut self.buffer, self.at) {
-                        *place = digits;
-                    }
-                    self.at += usize::from(len) + 1;
-                }
-                // The last point is none.
-                self.at -= 1;
-                self.byte(b'"');
-            }
             Value::Bool(true) => self.put(b"true"),
             Value::Bool(false) => self.put(b"false"),
             Value::Float(x) if x.is_finite() => self.put(x.to_string().as_bytes()),
@@ -95,7 +95,7 @@ impl Pen {
             Value::List(list) => {
                 self.byte(b'[');
                 for (n, item) in list.iter().enumerate() {
-                    self.room(PIECE);
+                    self.room(SHORT);
                     if n > 0 {
                         self.byte(b',');
                     }
@@ -108,27 +108,12 @@ impl Pen {
     }
 
     /// The value where text is wanted.
-    #[inline]
-    pub(super) fn quoted(&mut self, value: &Value) {
+    #[inline(never)]
+    fn quoted(&mut self, value: &Value) {
         match value {
             Value::Int(_) | Value::Float(_) | Value::Bool(_) => self.text(&value.to_text()),
             _ => self.value(value),
         }
-    }
-
-    /// A short text that needs no escaping.
-    #[inline]
-    fn short(&mut self, bytes: &[u8; 22], len: usize) {
-        if let Some(place) = place::<24>(&mut self.buffer, self.at) {
-            place[0] = b'"';
-            if let Some(inner) = place.get_mut(1..23) {
-                inner.copy_from_slice(bytes);
-            }
-            if let Some(after) = place.get_mut(1 + len) {
-                *after = b'"';
-            }
-        }
-        self.at += len + 2;
     }
 
     fn text(&mut self, text: &str) {
@@ -146,46 +131,16 @@ impl Pen {
 
     #[inline]
     pub(super) fn int(&mut self, n: i64) {
-        if n < 0 {
-            self.byte(b'-');
+        if let Some(room) = place(&mut self.buffer, self.at) {
+            self.at += int(n, room);
         }
-        self.number(n.unsigned_abs());
     }
 
-    /// Two digits at a time, without the machinery of formatting: a line has two dozen numbers.
     #[inline]
-    fn number(&mut self, mut n: u64) {
-        if n < 10 {
-            return self.byte(b'0' + n as u8);
+    fn number(&mut self, n: u64) {
+        if let Some(room) = place(&mut self.buffer, self.at) {
+            self.at += number(n, room);
         }
-        // Digits end at `END`; what is copied behind them is written over.
-        const END: usize = 20;
-        let mut digits = [0u8; 2 * END];
-        let mut at = END;
-        let mut two = |at: &mut usize, n: u32| {
-            *at -= 2;
-            if let Some(place) = place::<2>(&mut digits, *at) {
-                *place = PAIRS[n as usize % PAIRS.len()];
-            }
-        };
-        while n >= 10_000 {
-            let four = (n % 10_000) as u32;
-            n /= 10_000;
-            two(&mut at, four % 100);
-            two(&mut at, four / 100);
-        }
-        let mut n = n as u32;
-        if n >= 100 {
-            two(&mut at, n % 100);
-            n /= 100;
-        }
-        two(&mut at, n);
-        // The first pair may begin with a zero.
-        at += usize::from(n < 10);
-        if let (Some(digits), Some(place)) = (digits.get(at..).and_then(|d| d.first_chunk::<END>()), place(&mut self.buffer, self.at)) {
-            *place = *digits;
-        }
-        self.at += END - at;
     }
 
     pub(super) fn id(&mut self, id: EventId) {
@@ -229,6 +184,89 @@ impl Pen {
 #[inline]
 fn place<const N: usize>(buffer: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
     buffer.get_mut(at..)?.first_chunk_mut()
+}
+
+/// Writes what fits into a place of a known size, and says how long it is; what may be longer or must be escaped is left alone.
+#[inline]
+fn written(value: &Value, quoted: bool, room: &mut [u8; SHORT]) -> Option<usize> {
+    match value {
+        Value::Text(text) => {
+            let (bytes, len) = text.short().filter(|(bytes, _)| !short_needs_escape(bytes))?;
+            room[0] = b'"';
+            *room.get_mut(1..)?.first_chunk_mut()? = *bytes;
+            *room.get_mut(1 + len)? = b'"';
+            Some(len + 2)
+        }
+        Value::Int(n) if !quoted => Some(int(*n, room)),
+        Value::Ip(IpAddr::V4(ip)) => {
+            room[0] = b'"';
+            let mut at = 1;
+            for byte in ip.octets() {
+                let (digits, len) = DECIMAL[usize::from(byte)];
+                *room.get_mut(at..)?.first_chunk_mut()? = digits;
+                at += usize::from(len) + 1;
+            }
+            // The last point is none.
+            *room.get_mut(at - 1)? = b'"';
+            Some(at)
+        }
+        _ => None,
+    }
+}
+
+#[inline]
+fn int(n: i64, room: &mut [u8; SHORT]) -> usize {
+    if n >= 0 {
+        return number(n.unsigned_abs(), room);
+    }
+    let mut digits = [0; SHORT];
+    let len = number(n.unsigned_abs(), &mut digits);
+    room[0] = b'-';
+    room.iter_mut().skip(1).zip(digits).for_each(|(place, digit)| *place = digit);
+    len + 1
+}
+
+/// Two digits at a time, without the machinery of formatting: a line has two dozen numbers, most of them short.
+#[inline]
+fn number(n: u64, room: &mut [u8; SHORT]) -> usize {
+    if n < 100 {
+        let [ten, one] = PAIRS[n as usize];
+        let is_short = n < 10;
+        (room[0], room[1]) = (if is_short { one } else { ten }, one);
+        return 2 - usize::from(is_short);
+    }
+    long_number(n, room)
+}
+
+fn long_number(mut n: u64, room: &mut [u8; SHORT]) -> usize {
+    // Digits end at `END`; what is copied behind them is written over.
+    const END: usize = 20;
+    let mut digits = [0u8; 2 * END];
+    let mut at = END;
+    let mut two = |at: &mut usize, n: u32| {
+        *at -= 2;
+        if let Some(place) = place::<2>(&mut digits, *at) {
+            *place = PAIRS[n as usize % PAIRS.len()];
+        }
+    };
+    while n >= 10_000 {
+        let four = (n % 10_000) as u32;
+        n /= 10_000;
+        two(&mut at, four % 100);
+        two(&mut at, four / 100);
+    }
+    let mut n = n as u32;
+    if n >= 100 {
+        two(&mut at, n % 100);
+        n /= 100;
+    }
+    two(&mut at, n);
+    // The first pair may begin with a zero.
+    at += usize::from(n < 10);
+    if let (Some(digits), Some(place)) = (digits.get(at..).and_then(|d| d.first_chunk::<END>()), room.first_chunk_mut()) {
+        *place = *digits;
+    }
+    END - at
 }
 
 /// Eight bytes at a time; what lies behind a short text needs no escaping.

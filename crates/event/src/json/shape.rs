@@ -167,18 +167,18 @@ impl Shape {
     fn write(&self, event: &Event, pen: &mut Pen) {
         pen.begin(self.text, self.steps.len());
         let fields = event.body.as_slice();
-        for step in &self.steps {
-            pen.piece(&step.text, usize::from(step.len));
-            match step.what {
-                What::Field { at, quoted } => {
-                    if let Some((_, value)) = fields.get(usize::from(at)) {
-                        if quoted { pen.quoted(value) } else { pen.value(value) }
+        for Step { text, len, what } in &self.steps {
+            match *what {
+                What::Field { at, quoted } => pen.step(text, *len, fields.get(usize::from(at)).map(|(_, value)| (value, quoted))),
+                what => {
+                    pen.step(text, *len, None);
+                    match what {
+                        What::Time => pen.int(event.time.ms()),
+                        What::Id => pen.id(event.id),
+                        What::Source => pen.source(&event.source),
+                        What::Nothing | What::Field { .. } => {}
                     }
                 }
-                What::Nothing => {}
-                What::Time => pen.int(event.time.ms()),
-                What::Id => pen.id(event.id),
-                What::Source => pen.source(&event.source),
             }
         }
     }
