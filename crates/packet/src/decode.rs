@@ -171,12 +171,17 @@ const MPLS_LABELS_MAX: usize = 8;
 
 /// Reads one frame.
 pub fn decode<'a>(frame: &Frame<'a>) -> Decoded<'a> {
-    if frame.link == LinkType::Ethernet
-        && let Some(plain) = plain::read(frame)
-    {
-        return plain;
+    let mut out = Decoded::NOTHING;
+    decode_into(frame, &mut out);
+    out
+}
+
+/// As `decode`, written where it is to lie: what a frame says is long enough for a copy to show.
+#[inline]
+pub fn decode_into<'a>(frame: &Frame<'a>, out: &mut Decoded<'a>) {
+    if frame.link != LinkType::Ethernet || plain::read(frame, out).is_none() {
+        *out = decode_slowly(frame);
     }
-    decode_slowly(frame)
 }
 
 /// As `decode`, always the long way: what the short one is held against.
@@ -543,8 +548,12 @@ mod tests {
         ];
         let mut tagged = plain[0].clone();
         tagged.splice(12..12, [0x81, 0x00, 0x00, 0x2a]);
+        let short = |frame: &Frame<'_>| {
+            let mut out = Decoded::NOTHING;
+            plain::read(frame, &mut out).map(|()| format!("{out:?}"))
+        };
         for whole in plain.iter().chain([&tagged]) {
-            assert!(plain::read(&frame(whole)).is_some());
+            assert!(short(&frame(whole)).is_some());
             let mut cases: Vec<Vec<u8>> = (0..=whole.len()).map(|n| whole[..n].to_vec()).collect();
             for at in 0..whole.len() {
                 for value in [0, 1, 5, 0x0f, 0x20, 0x40, 0x45, 0x46, 0x60, 0x81, 0xff] {
@@ -555,8 +564,8 @@ mod tests {
             for bytes in cases {
                 for len in [bytes.len() as u32, 2000] {
                     let frame = Frame { len, ..frame(&bytes) };
-                    if let Some(read) = plain::read(&frame) {
-                        assert_eq!(format!("{read:?}"), format!("{:?}", decode_slowly(&frame)), "{bytes:02x?}");
+                    if let Some(read) = short(&frame) {
+                        assert_eq!(read, format!("{:?}", decode_slowly(&frame)), "{bytes:02x?}");
                     }
                 }
             }

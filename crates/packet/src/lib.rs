@@ -20,7 +20,7 @@ mod tunnel;
 
 pub use anomaly::{Anomalies, Anomaly};
 pub use community::community_id;
-pub use decode::{Arp, Body, Decoded, Fragment, Icmp, Ip, Piece, Tcp, TcpFlags, Transport, Udp, decode, decode_slowly};
+pub use decode::{Arp, Body, Decoded, Fragment, Icmp, Ip, Piece, Tcp, TcpFlags, Transport, Udp, decode, decode_into, decode_slowly};
 pub use flow::{Chunk, Count, EndReason, Flow, FlowConfig, FlowStats, FlowTable, Observer, Report, Side, WARM_MAX, Want};
 pub use fragment::{FragmentStats, Fragments, Taken};
 pub use frame::{Direction, FRAME_LEN_MAX, Frame, LinkType};

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use event::{Class, Event, Field, Timestamp, field};
 use packet::{
     Anomalies, Anomaly, Body, Decoded, FlowConfig, FlowStats, FlowTable, FragmentStats, Fragments, Frame, Inside, LinkType, Taken, decode,
+    decode_into,
 };
 use proto::net::{Enabled, Session, anomaly_event, arp, link};
 
@@ -184,8 +185,8 @@ impl Pipeline {
     pub fn frames(&mut self, frames: &[Frame<'_>], out: &mut Sink<'_>) {
         for frames in frames.chunks(BATCH) {
             let mut decoded = [Decoded::NOTHING; BATCH];
-            for (frame, slot) in frames.iter().zip(&mut decoded) {
-                *slot = decode(frame);
+            for (frame, place) in frames.iter().zip(&mut decoded) {
+                decode_into(frame, place);
             }
             let hashes = self.table.warm(decoded.get(..frames.len()).unwrap_or_default());
             for ((frame, decoded), hash) in frames.iter().zip(&decoded).zip(hashes) {

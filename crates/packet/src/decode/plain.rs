@@ -10,8 +10,8 @@ use crate::frame::Frame;
 
 const TAGS_MAX: usize = 3;
 
-#[inline]
-pub(super) fn read<'a>(frame: &Frame<'a>) -> Option<Decoded<'a>> {
+/// Reads into `out`; where that is not possible, what stands there means nothing.
+pub(super) fn read<'a>(frame: &Frame<'a>, out: &mut Decoded<'a>) -> Option<()> {
     let (macs, mut rest) = frame.bytes.split_first_chunk::<12>()?;
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *macs;
     let mut vlan = frame.vlan;
@@ -26,22 +26,17 @@ pub(super) fn read<'a>(frame: &Frame<'a>) -> Option<Decoded<'a>> {
             return None;
         }
     }
-    let (ip, anomalies) = match ether {
-        0x0800 => v4(rest)?,
-        0x86dd => v6(rest)?,
-        _ => return None,
-    };
-    Some(Decoded {
-        src_mac: Some([g, h, i, j, k, l]),
-        dst_mac: Some([a, b, c, d, e, f]),
-        vlan,
-        tunnel: None,
-        body: Body::Ip(ip),
-        anomalies,
-    })
+    (out.src_mac, out.dst_mac) = (Some([g, h, i, j, k, l]), Some([a, b, c, d, e, f]));
+    (out.vlan, out.tunnel) = (vlan, None);
+    match ether {
+        0x0800 => v4(rest, out),
+        0x86dd => v6(rest, out),
+        _ => None,
+    }
 }
 
-fn v4(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
+#[inline]
+fn v4<'a>(bytes: &'a [u8], out: &mut Decoded<'a>) -> Option<()> {
     let head = bytes.first_chunk::<20>()?;
     let header = usize::from(head[0] & 15) * 4;
     let total = usize::from(u16::from_be_bytes([head[2], head[3]]));
@@ -56,10 +51,12 @@ fn v4(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
     let dst = Ipv4Addr::new(head[16], head[17], head[18], head[19]);
     let protocol = head[9];
     let (transport, anomalies) = transport(protocol, payload, src == dst && !src.is_loopback(), false)?;
-    Some((Ip { src: src.into(), dst: dst.into(), protocol, ttl: head[8], fragment: Fragment::No, transport, piece: None }, anomalies))
+    out.body = Body::Ip(Ip { src: src.into(), dst: dst.into(), protocol, ttl: head[8], fragment: Fragment::No, transport, piece: None });
+    out.anomalies = anomalies;
+    Some(())
 }
 
-fn v6(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
+fn v6<'a>(bytes: &'a [u8], out: &mut Decoded<'a>) -> Option<()> {
     let (head, rest) = bytes.split_first_chunk::<40>()?;
     let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
     if head[0] >> 4 != 6 || length == 0 && rest.len() <= usize::from(u16::MAX) {
@@ -69,13 +66,13 @@ fn v6(bytes: &[u8]) -> Option<(Ip<'_>, Anomalies)> {
     let address = |at: usize| -> Option<Ipv6Addr> { Some(Ipv6Addr::from(*head.get(at..)?.first_chunk::<16>()?)) };
     let (src, dst) = (address(8)?, address(24)?);
     let (transport, anomalies) = transport(head[6], rest.get(..length)?, src == dst && !src.is_loopback(), true)?;
-    Some((
-        Ip { src: src.into(), dst: dst.into(), protocol: head[6], ttl: head[7], fragment: Fragment::No, transport, piece: None },
-        anomalies,
-    ))
+    out.body =
+        Body::Ip(Ip { src: src.into(), dst: dst.into(), protocol: head[6], ttl: head[7], fragment: Fragment::No, transport, piece: None });
+    out.anomalies = anomalies;
+    Some(())
 }
 
-#[inline]
+#[inline(always)]
 fn transport(protocol: u8, payload: &[u8], same_address: bool, v6: bool) -> Option<(Transport<'_>, Anomalies)> {
     let mut anomalies = Anomalies::NONE;
     let transport = match protocol {
