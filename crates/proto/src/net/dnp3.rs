@@ -228,10 +228,11 @@ impl Dnp3 {
             return out.anomaly("dnp3_malformed", "an answer without indications", time);
         };
         let indications = u16::from_le_bytes(*indications);
-        let objects = Objects::read(rest, true);
-        let refusal = objects.refusal.map(|s| (u32::from(s), status_name(s))).or_else(|| refusal(indications));
         let id = (frame.destination, frame.source, sequence);
         let asked = if function == 129 { self.waiting.take(|a| a.id == id) } else { None };
+        // The request has named what it is about.
+        let objects = if asked.is_some() { Objects::read_unnamed(rest, true) } else { Objects::read(rest, true) };
+        let refusal = objects.refusal.map(|s| (u32::from(s), status_name(s))).or_else(|| refusal(indications));
         if let Some(Asked { mut event, time: asked, key, by, .. }) = asked {
             ot::answered(&mut event, asked, time);
             ot::outcome(&mut event, refusal);

@@ -33,8 +33,24 @@ pub(super) enum Front {
 
 /// CRC-16/DNP: polynomial 3D65h mirrored, begun with 0, inverted at the end.
 pub(super) fn checksum(bytes: &[u8]) -> u16 {
-    !bytes.iter().fold(0u16, |crc, b| (0..8).fold(crc ^ u16::from(*b), |crc, _| if crc & 1 != 0 { crc >> 1 ^ 0xa6bc } else { crc >> 1 }))
+    !bytes.iter().fold(0u16, |crc, b| crc >> 8 ^ CHECKSUMS[usize::from(crc as u8 ^ b)])
 }
+
+/// What each byte does to the checksum, eight steps at once.
+static CHECKSUMS: [u16; 256] = {
+    let mut all = [0; 256];
+    let mut n = 0;
+    while n < all.len() {
+        let (mut crc, mut step) = (n as u16, 0);
+        while step < 8 {
+            crc = if crc & 1 != 0 { crc >> 1 ^ 0xa6bc } else { crc >> 1 };
+            step += 1;
+        }
+        all[n] = crc;
+        n += 1;
+    }
+    all
+};
 
 /// Bytes with their checksum behind them, as far as it is right.
 fn checked(bytes: &[u8]) -> Option<&[u8]> {
@@ -50,7 +66,7 @@ pub(super) fn is_header(bytes: &[u8]) -> bool {
 /// Where the first header begins.
 pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;
-    while let Some(at) = bytes.get(from..)?.iter().position(|b| *b == START[0]) {
+    while let Some(at) = memchr::memchr(START[0], bytes.get(from..)?) {
         if bytes.get(from + at..).is_some_and(is_header) {
             return Some(from + at);
         }

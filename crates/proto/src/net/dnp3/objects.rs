@@ -31,12 +31,23 @@ pub(super) struct Objects {
     pub file: Option<(String, bool)>,
     /// A clock is among them.
     pub time: bool,
+    /// Nobody asks for `names`.
+    unnamed: bool,
 }
 
 impl Objects {
     /// Reads the objects of a message; `with_data` where each header is followed by its objects.
-    pub(super) fn read(mut bytes: &[u8], with_data: bool) -> Self {
-        let mut objects = Self::default();
+    pub(super) fn read(bytes: &[u8], with_data: bool) -> Self {
+        Self::default().read_on(bytes, with_data)
+    }
+
+    /// As `read`, without the names: of an answer to a request that is known.
+    pub(super) fn read_unnamed(bytes: &[u8], with_data: bool) -> Self {
+        Self { unnamed: true, ..Self::default() }.read_on(bytes, with_data)
+    }
+
+    fn read_on(self, mut bytes: &[u8], with_data: bool) -> Self {
+        let mut objects = self;
         for _ in 0..HEADERS_MAX {
             let Some(rest) = objects.header(bytes, with_data) else { break };
             bytes = rest;
@@ -64,16 +75,18 @@ impl Objects {
         };
         let sized = qualifier >> 4 & 7 >= 4;
         if prefix == 0 || !with_data && !sized && data.is_empty() {
-            let mut points = name();
-            if let (Some(start), Some(n)) = (start, count) {
-                points.push(':');
-                push_number(&mut points, start.into());
-                if n != 1 {
-                    points.push('-');
-                    push_number(&mut points, start.saturating_add(n - 1).into());
+            self.name(|| {
+                let mut points = name();
+                if let (Some(start), Some(n)) = (start, count) {
+                    points.push(':');
+                    push_number(&mut points, start.into());
+                    if n != 1 {
+                        points.push('-');
+                        push_number(&mut points, start.saturating_add(n - 1).into());
+                    }
                 }
-            }
-            self.name(points);
+                points
+            });
         }
         if prefix == 0 && !with_data {
             return Some(data);
@@ -100,10 +113,12 @@ impl Objects {
             let one = if sized {
                 usize::try_from(number).ok()?
             } else {
-                let mut point = name();
-                point.push(':');
-                push_number(&mut point, number.into());
-                self.name(point);
+                self.name(|| {
+                    let mut point = name();
+                    point.push(':');
+                    push_number(&mut point, number.into());
+                    point
+                });
                 if n == 0 && self.address.is_none() && self.first == Some((group, variation)) {
                     self.address = Some(number);
                 }
@@ -111,7 +126,7 @@ impl Objects {
             };
             let object = data.get(..one)?;
             if sized && n == 0 {
-                self.name(name());
+                self.name(name);
                 self.file(group, variation, object);
             }
             self.point(group, object);
@@ -120,9 +135,9 @@ impl Objects {
         Some(data)
     }
 
-    fn name(&mut self, name: String) {
-        if self.names.len() < NAMED_MAX {
-            self.names.push(name);
+    fn name(&mut self, name: impl FnOnce() -> String) {
+        if !self.unnamed && self.names.len() < NAMED_MAX {
+            self.names.push(name());
         }
     }
 
@@ -268,5 +283,25 @@ pub(super) const fn status_name(status: u8) -> &'static str {
         18 => "downstream_fail",
         126 => "non_participating",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A relay block, a range and set values, cut everywhere: without names everything else is the same.
+    #[test]
+    fn what_is_read_without_names_differs_by_the_names_alone() {
+        let relay =
+            [&[12u8, 1, 0x28, 1, 0, 3, 0, 0x41, 1, 100, 0, 0, 0, 100, 0, 0, 0, 4][..], &[30, 3, 0, 0, 1, 1, 0, 0, 0, 2, 0, 0, 0]].concat();
+        assert_eq!(Objects::read(&relay, true).names, ["g12v1:3", "g30v3:0-1"]);
+        for upto in 0..=relay.len() {
+            for with_data in [true, false] {
+                let named = Objects::read(&relay[..upto], with_data);
+                let unnamed = Objects::read_unnamed(&relay[..upto], with_data);
+                assert_eq!(unnamed, Objects { names: Vec::new(), unnamed: true, ..named });
+            }
+        }
     }
 }
