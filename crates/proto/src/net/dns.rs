@@ -121,14 +121,14 @@ pub(super) struct Dns {
     held: [Held; 2],
     /// Bytes were missed.
     lost: [bool; 2],
-    /// Id and time of what was asked last.
-    asked: [(u16, Timestamp); ASKED_MAX],
+    /// Id and time of what was asked last, at most `ASKED_MAX`; most flows ask once or twice.
+    asked: Vec<(u16, Timestamp)>,
     asked_len: usize,
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { carrier: Carrier::Udp, held: Default::default(), lost: [false; 2], asked: [(0, Timestamp::ZERO); ASKED_MAX], asked_len: 0 }
+        Self { carrier: Carrier::Udp, held: Default::default(), lost: [false; 2], asked: Vec::new(), asked_len: 0 }
     }
 }
 
@@ -296,15 +296,16 @@ impl Dns {
     }
 
     fn remember(&mut self, id: u16, time: Timestamp) {
-        let at = self.asked_len % ASKED_MAX;
-        self.asked[at] = (id, time);
+        match self.asked.get_mut(self.asked_len % ASKED_MAX) {
+            Some(oldest) => *oldest = (id, time),
+            None => self.asked.push((id, time)),
+        }
         self.asked_len += 1;
     }
 
     /// When the question with this id was asked last.
     fn was_asked(&self, id: u16) -> Option<Timestamp> {
-        let known = self.asked.get(..self.asked_len.min(ASKED_MAX)).unwrap_or_default();
-        known.iter().filter(|(asked, _)| *asked == id).map(|(_, time)| *time).max()
+        self.asked.iter().filter(|(asked, _)| *asked == id).map(|(_, time)| *time).max()
     }
 }
 

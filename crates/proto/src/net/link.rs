@@ -61,7 +61,8 @@ pub struct Frame<'a> {
 /// Remembers what is published on a link.
 #[derive(Default)]
 pub struct Watch {
-    blocks: HashMap<Name, Block>,
+    /// Of GOOSE and of sampled values, by name.
+    blocks: [HashMap<Box<[u8]>, Block>; 2],
     order: VecDeque<Name>,
 }
 
@@ -112,15 +113,15 @@ impl Watch {
             cards(&mut event, frame);
             out.event(if odd.is_some() { Class::Normal } else { Class::Bulk }, event);
         };
-        let key: Name = (frame.ether_type, name.into());
-        let Some(block) = self.blocks.get_mut(&key) else {
+        let Some(block) = self.blocks[at(frame.ether_type)].get_mut(name) else {
             if self.order.len() >= BLOCKS_MAX
-                && let Some(oldest) = self.order.pop_front()
+                && let Some((ether_type, oldest)) = self.order.pop_front()
             {
-                self.blocks.remove(&oldest);
+                self.blocks[at(ether_type)].remove(&oldest);
             }
-            self.order.push_back(key.clone());
-            self.blocks.insert(key, Block { source: frame.source, state: message.state, told: frame.time, last: frame.time, more: 0 });
+            self.order.push_back((frame.ether_type, name.into()));
+            let block = Block { source: frame.source, state: message.state, told: frame.time, last: frame.time, more: 0 };
+            self.blocks[at(frame.ether_type)].insert(name.into(), block);
             return say(1, message.simulated.then_some("simulation"));
         };
         block.more += 1;
@@ -146,7 +147,7 @@ impl Watch {
     /// Says how many messages there were since they were last told.
     pub fn end(&mut self, now: Timestamp, out: &mut dyn Emit) {
         for key in std::mem::take(&mut self.order) {
-            let Some(block) = self.blocks.remove(&key).filter(|b| b.more > 0) else { continue };
+            let Some(block) = self.blocks[at(key.0)].remove(&key.1).filter(|b| b.more > 0) else { continue };
             let mut event = ot::event(if key.0 == GOOSE { "goose" } else { "sv" }, "unsolicited", "publish", now);
             event.body.set(field::OT_OBJECT_TYPE, "control_block");
             ot::objects(&mut event, vec![String::from_utf8_lossy(&key.1).into_owned()]);
@@ -156,6 +157,11 @@ impl Watch {
             out.event(Class::Bulk, event);
         }
     }
+}
+
+/// Where `Watch::blocks` has those of an ether type.
+fn at(ether_type: u16) -> usize {
+    usize::from(ether_type == SAMPLED_VALUES)
 }
 
 fn cards(event: &mut Event, frame: &Frame<'_>) {
