@@ -37,6 +37,7 @@ coverage = "10 min"
 const FIELDS: &[Field] = &[
     field::DEVICE_HOSTNAME,
     field::DEVICE_IPS,
+    field::DEVICE_PORTS,
     field::DEVICE_MAC,
     field::DEVICE_OS,
     field::DEVICE_OS_VERSION,
@@ -265,6 +266,9 @@ fn identity_event(identity: &Identity, now: Timestamp) -> Event {
         .with(field::DEVICE_MAC, identity.mac.as_str())
         .with(field::DEVICE_IPS, identity.addresses.iter().map(|ip| Value::Ip(*ip)).collect::<Vec<_>>());
     event.body.set_some(field::DEVICE_IP, identity.addresses.first().copied());
+    if let Some(ports) = &identity.ports {
+        event.body.set(field::DEVICE_PORTS, ports.iter().map(|port| Value::Int(i64::from(*port))).collect::<Vec<_>>());
+    }
     event
 }
 

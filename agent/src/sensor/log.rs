@@ -66,6 +66,8 @@ const PATHS: &[&str] = &[
     "/var/log/audit/audit.log",
     "/var/log/cron.log",
     "/var/log/cron",
+    "/var/log/dpkg.log",
+    "/var/log/dnf.rpm.log",
     "/var/log/mail.log",
     "/var/log/maillog",
     "/var/log/exim4/*log",
@@ -111,7 +113,7 @@ const SAMPLE: &str = r#"# Files to follow; `*`, `?` and `[0-9]` work within a pa
 # These are what Debian, Red Hat and the usual services write; `vedette-agent doctor` names those that are there.
 paths = [
     "/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages", "/var/log/audit/audit.log", "/var/log/cron.log", "/var/log/cron",
-    "/var/log/mail.log", "/var/log/maillog", "/var/log/exim4/*log", "/var/log/exim/*log", "/var/log/dovecot.log",
+    "/var/log/dpkg.log", "/var/log/dnf.rpm.log", "/var/log/mail.log", "/var/log/maillog", "/var/log/exim4/*log", "/var/log/exim/*log", "/var/log/dovecot.log",
     "/var/log/nginx/*.log", "/var/log/apache2/*.log", "/var/log/httpd/*log", "/var/log/lighttpd/*.log", "/var/log/squid/access.log", "/var/log/haproxy.log",
     "/var/log/vsftpd.log", "/var/log/proftpd/*.log", "/var/log/pure-ftpd/*.log", "/var/log/fail2ban.log",
     "/var/log/mysql/error.log", "/var/log/mariadb/*.log", "/var/log/postgresql/*.log", "/var/log/named/*.log", "/var/log/asterisk/messages*",

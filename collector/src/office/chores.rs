@@ -202,7 +202,21 @@ impl Chores {
                     }
                 }
             }
-            Check::PackageUpdated { .. } => unknown("探针未上报软件包，请人工核实", "agents do not report packages; verify by hand"),
+            Check::PackageUpdated { host, name, version } => {
+                let parts = [(field::PACKAGE_NAME, name), (field::DEVICE_HOSTNAME, host)].map(|(field, text)| Filter::eq(field, text));
+                let query = Query { filter: Filter::And(parts.into()), limit: 1, ..Query::default() };
+                let page = self.events.search(&Scope::units([one.unit.clone()]), &query)?;
+                let newest = page.events.first();
+                match newest.map(|e| (e, e.get(field::PACKAGE_VERSION).map(|v| v.to_text().into_owned()))) {
+                    None => unknown("探针未见该软件包变更，请人工核实", "no agent saw that package change; verify by hand"),
+                    Some((_, None)) => unknown("该软件包已卸载，请人工核实", "the package was removed; verify by hand"),
+                    Some((event, Some(there))) => {
+                        let holds = super::version::compare(&there, version).is_ge();
+                        let detail = Both::new(format!("现为 {name} {there}"), format!("{name} {there} is there"));
+                        CheckResult { check: at, holds: if holds { Holds::Yes } else { Holds::No }, seen: Some(event.time), detail }
+                    }
+                }
+            }
         })
     }
 
@@ -329,6 +343,36 @@ mod tests {
         let (_, body) = chores.all("order", true, false).unwrap().remove(0);
         assert_eq!(body["results"][0]["detail"]["en"], "no agent of the unit is on that host");
         assert_eq!(body["results"][1]["holds"], "unknown");
+    }
+
+    #[test]
+    fn a_package_is_held_against_what_the_hosts_own_log_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let chores = chores(folder.path());
+        chores.run(T);
+        let issue = serde_json::json!({"act": "issue", "units": ["bank"], "title": {"zh": "升级"}, "todo": [{"zh": "升级 openssl"}],
+            "checks": [{"check": "package_updated", "host": "db", "name": "openssl", "version": "3.0.15-1"}]});
+        chores.act::<WorkOrder>(None, &serde_json::from_value(issue).unwrap(), T).unwrap();
+        let mut seq = 0;
+        let mut said = |at: i64, unit: &str, line: &str| {
+            seq += 1;
+            let line = proto::log::Line { bytes: line.as_bytes(), received: T.plus_secs(at), utc_offset_secs: 0, format: None };
+            let (class, mut event) = proto::log::read(&line);
+            event.id = event::EventId { agent: event::AgentId(1), epoch: event::Epoch(1), class, seq };
+            event.time = T.plus_secs(at);
+            event.body.set(field::DEVICE_HOSTNAME, "db");
+            event.body.set(field::UNIT_ID, unit);
+            chores.events.append(crate::store::Offset(seq), &[Arc::new(event)]).unwrap();
+            chores.run(T.plus_secs(at));
+            let (_, body) = chores.all("order", true, false).unwrap().remove(0);
+            (body["results"][0]["holds"].clone(), body["results"][0]["detail"]["en"].clone())
+        };
+        // Another unit's host of the same name says nothing of this one.
+        assert_eq!(said(10, "grid", "2026-11-23 01:00:00 status installed openssl:amd64 9.0-1").0, "unknown");
+        let old = said(20, "bank", "2026-11-23 01:00:00 status installed openssl:amd64 3.0.14-1~deb12u2");
+        assert_eq!(old, ("no".into(), "openssl 3.0.14-1~deb12u2 is there".into()));
+        assert_eq!(said(30, "bank", "2026-11-23T01:00:00+0800 SUBDEBUG Upgrade: openssl-1:3.0.7-27.el9.x86_64").0, "yes");
+        assert_eq!(said(40, "bank", "2026-11-23 01:00:00 status not-installed openssl:amd64 <none>").0, "unknown");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod drills;
 mod key;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -38,6 +38,7 @@ struct Entry {
     os: String,
     kernel: String,
     addresses: Vec<String>,
+    ports: Option<Vec<u16>>,
     uptime_s: Option<i64>,
     memory_bytes: Option<i64>,
     cpu_ms: Option<i64>,
@@ -142,7 +143,7 @@ impl Board {
             host: e.host.clone(),
             addresses: e.addresses.clone(),
             os: e.os.clone(),
-            ports: None,
+            ports: e.ports.clone(),
             first_seen: e.first_seen,
             last_seen: e.last_seen,
             changed: e.changed,
@@ -197,6 +198,11 @@ fn identity(entry: &mut Entry, event: &Event) {
         let addresses: Vec<String> = list.iter().take(64).map(|v| v.to_text().into_owned()).collect();
         changed |= addresses != entry.addresses;
         entry.addresses = addresses;
+    }
+    if let Some(Value::List(list)) = event.get(field::DEVICE_PORTS) {
+        let ports = Some(list.iter().take(256).filter_map(|v| u16::try_from(v.as_int()?).ok()).collect());
+        changed |= ports != entry.ports;
+        entry.ports = ports;
     }
     if let Some(Value::List(rows)) = event.get(field::LEDGER_ROWS) {
         entry.ledger = rows.iter().take(8).filter_map(|row| ledger_row(&row.to_text())).collect();

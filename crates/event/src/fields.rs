@@ -73,6 +73,7 @@ fields! {
     28 DEVICE_MAC "device.mac" Text Ocsf "link address of the host";
     29 DEVICE_OS_VERSION "device.os.version" Text Ocsf "version of the operating system";
     30 DEVICE_BOOT_ID "device.boot_uid" Text Ocsf "id that changes with every boot";
+    31 DEVICE_PORTS "device.listening_ports" List Vedette "TCP ports something on the host listens on for others";
 
     40 SRC_IP "src_endpoint.ip" Ip Ocsf "address that began the exchange";
     41 SRC_PORT "src_endpoint.port" Int Ocsf "port that began the exchange";
@@ -427,6 +428,9 @@ fields! {
     800 EVIDENCE_FOR "evidence.for" Text Vedette "line of the agent's configuration that asked for the packets, and the log source of the event they are about";
     801 EVIDENCE_PCAP "evidence.pcap" Text Vedette "packets around the event, as a pcap file in base64";
     802 EVIDENCE_HELD "evidence.held" Int Vedette "events since the last evidence that fitted and were past a limit";
+
+    810 PACKAGE_NAME "app.name" Text Ocsf "package that was put in, changed or taken away";
+    811 PACKAGE_VERSION "app.version" Text Ocsf "version that is there since";
 }
 
 /// Row of each number plus one, 0 where the table has none: a look-up by number is one read.

@@ -16,7 +16,14 @@ pub struct Identity {
     pub machine: String,
     pub addresses: Vec<IpAddr>,
     pub mac: String,
+    /// TCP ports others may reach, in order, at most `PORTS_MAX`; none: the host does not tell.
+    pub ports: Option<Vec<u16>>,
 }
+
+/// Listening ports told.
+const PORTS_MAX: usize = 256;
+/// Bytes read of a table of sockets: those that listen stand first in it.
+const SOCKETS_BYTES_MAX: u64 = 64 * 1024;
 
 /// What the agent's process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +41,7 @@ impl Identity {
             boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
             addresses,
             mac,
+            ports: ports(head("/proc/net/tcp"), head("/proc/net/tcp6")),
             ..Self::parse(&text("/etc/os-release"), &text("/proc/stat"), &text("/etc/machine-id"))
         }
     }
@@ -59,6 +67,39 @@ impl Usage {
 /// A small file as text, empty where it cannot be read.
 fn text(path: &str) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(64 * 1024)]).into_owned()).unwrap_or_default()
+}
+
+/// The beginning of a table that may be long.
+fn head(path: &str) -> Option<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(SOCKETS_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Ports of /proc/net/tcp and tcp6 (proc(5)) in state 0A, LISTEN, but those bound to loopback.
+fn ports(tcp: Option<String>, tcp6: Option<String>) -> Option<Vec<u16>> {
+    let all = [tcp?, tcp6.unwrap_or_default()];
+    let mut found: Vec<u16> = all.iter().flat_map(|text| text.lines().skip(1)).filter_map(listening).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(PORTS_MAX);
+    Some(found)
+}
+
+/// `0: 0100007F:1F90 00000000:0000 0A …`: address in the host's byte order, port, peer, state.
+fn listening(line: &str) -> Option<u16> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let (address, port) = words.next()?.split_once(':')?;
+    let _peer = words.next()?;
+    if words.next()? != "0A" {
+        return None;
+    }
+    let loopback = match address.len() {
+        8 => address.ends_with("7F"),
+        _ => address == "00000000000000000000000001000000" || (address.starts_with("0000000000000000FFFF0000") && address.ends_with("7F")),
+    };
+    if loopback { None } else { u16::from_str_radix(port, 16).ok() }
 }
 
 /// `NAME` and `VERSION_ID` of os-release(5).
@@ -141,6 +182,17 @@ mod tests {
         let hashed = machine("0123456789abcdef0123456789abcdef\n");
         assert!(hashed.len() == 32 && !hashed.starts_with("0123"));
         assert_eq!(machine(" \n"), "");
+    }
+
+    #[test]
+    fn only_what_others_may_reach_counts_as_listening() {
+        let tcp = "  sl  local_address rem_address   st tx_queue rx_queue\n   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000\n   \
+            1: 0100007F:18EB 00000000:0000 0A 0:0\n   2: 0A010101:01BB 0A010102:D431 01 0:0\n   3: 0A01010A:18EB 00000000:0000 0A 0:0\nbroken\n";
+        let tcp6 = "  sl  local_address\n   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A\n   \
+            1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A\n   \
+            2: 0000000000000000FFFF00000100007F:1F91 00000000000000000000000000000000:0000 0A\n";
+        assert_eq!(ports(Some(tcp.into()), Some(tcp6.into())), Some(vec![22, 80, 6379]));
+        assert_eq!((ports(None, None), ports(Some(String::new()), None)), (None, Some(vec![])));
     }
 
     #[test]

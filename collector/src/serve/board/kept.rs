@@ -28,6 +28,7 @@ struct Facts {
     indicator_revision: Option<i64>,
     indicators: Option<i64>,
     changed_ns: Option<i64>,
+    ports: Option<Vec<u16>>,
 }
 
 impl Board {
@@ -70,6 +71,7 @@ fn row(id: AgentId, entry: &Entry) -> AgentRow {
         indicator_revision: entry.indicator_revision,
         indicators: entry.indicators,
         changed_ns: entry.changed.map(Timestamp::ns),
+        ports: entry.ports.clone(),
     };
     let ns = |time: Option<Timestamp>| time.map_or(0, Timestamp::ns);
     AgentRow {
@@ -108,6 +110,7 @@ fn entry(row: AgentRow) -> Entry {
         indicators: facts.indicators,
         coverage: coverage.into_iter().take(COVERAGE_MAX).map(|c| ((c.sensor, c.subject), (c.state, c.reason))).collect(),
         epoch: facts.epoch,
+        ports: facts.ports,
         ledger: serde_json::from_value(row.ledger).unwrap_or_default(),
         first_seen: Some(Timestamp::from_ns(row.first_seen)),
         changed: facts.changed_ns.map(Timestamp::from_ns),

@@ -21,6 +21,7 @@ mod imap;
 mod json;
 mod mail;
 mod named;
+mod package;
 mod partner;
 mod privilege;
 mod proxy;
@@ -110,6 +111,8 @@ static FORMATS: &[&Format] = &[
     &system::SYSTEMD,
     &system::CRON,
     &system::KERNEL,
+    &package::DPKG,
+    &package::DNF,
     &auditd::AUDIT,
     &ftp::VSFTPD,
     &ftp::PROFTPD,
@@ -278,6 +281,8 @@ pub const FIELDS: &[Field] = &[
     field::ALERT_CATEGORY,
     field::ALERT_TECHNIQUES,
     field::ALERT_LEVEL,
+    field::PACKAGE_NAME,
+    field::PACKAGE_VERSION,
 ];
 
 /// Outcome of a log-on, in OCSF's `status_id`.

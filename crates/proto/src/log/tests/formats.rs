@@ -286,3 +286,36 @@ fn headers_as_they_occur() {
         assert_eq!(got, want, "{line}");
     }
 }
+
+#[test]
+fn packages() {
+    let said = |line: &str| {
+        let e = one(line);
+        let t = |f| e.text(f).into_owned();
+        format!(
+            "{}/{} {} {} {}",
+            e.kind.name(),
+            e.activity,
+            e.source.service.as_deref().unwrap_or(""),
+            t(field::PACKAGE_NAME),
+            t(field::PACKAGE_VERSION)
+        )
+    };
+    for (line, want) in [
+        ("2026-11-23 10:00:00 status installed openssl:amd64 3.0.15-1~deb12u1", "application_lifecycle/1 dpkg openssl 3.0.15-1~deb12u1"),
+        ("2026-11-23 10:00:00 status installed redis 5:7.4.2-1", "application_lifecycle/1 dpkg redis 5:7.4.2-1"),
+        ("2026-11-23 10:00:00 status not-installed telnetd:amd64 <none>", "application_lifecycle/2 dpkg telnetd "),
+        (
+            "2026-11-23T10:00:00+0800 SUBDEBUG Upgrade: openssl-libs-1:3.0.7-27.el9.x86_64",
+            "application_lifecycle/1 dnf openssl-libs 1:3.0.7-27.el9",
+        ),
+        ("2026-11-23T10:00:00+0800 SUBDEBUG Erase: telnet-0.17-85.el9.x86_64", "application_lifecycle/2 dnf telnet "),
+        // Half-way states, other programs' words, and a host of that name.
+        ("2026-11-23 10:00:00 status half-installed openssl:amd64 3.0.15-1", "event_log_activity/99 syslog  "),
+        ("2026-11-23 10:00:00 upgrade openssl:amd64 3.0.14-1 3.0.15-1", "event_log_activity/99 syslog  "),
+        ("Nov 23 10:00:00 web app[7]: status installed openssl:amd64 3.0.15-1", "event_log_activity/99 app  "),
+        ("Nov 23 10:00:00 web Upgrade: openssl-libs-1:3.0.7-27.el9.x86_64", "event_log_activity/99 dnf  "),
+    ] {
+        assert_eq!(said(line), want, "{line}");
+    }
+}
