@@ -150,7 +150,7 @@ impl Chores {
             let Ok(WorkOrder::One(one)) = serde_json::from_value::<WorkOrder>(body) else { continue };
             let mut results = Vec::new();
             for (at, check) in one.checks.iter().enumerate() {
-                let result = self.look(&one, at, check, &heard)?;
+                let result = self.look(&one, at, check, &heard, now)?;
                 if one.results.iter().all(|r| r.check != at || r.holds != result.holds) {
                     results.push(result);
                 }
@@ -163,7 +163,8 @@ impl Chores {
         Ok(done)
     }
 
-    fn look(&self, one: &One, at: usize, check: &Check, heard: &[Heard]) -> anyhow::Result<CheckResult> {
+    /// What agents say of one check. An agent that is silent says nothing of now.
+    fn look(&self, one: &One, at: usize, check: &Check, heard: &[Heard], now: Timestamp) -> anyhow::Result<CheckResult> {
         let unknown = |zh: &str, en: &str| CheckResult { check: at, holds: Holds::Unknown, seen: None, detail: Both::new(zh, en) };
         let here = |name: &str| {
             heard
@@ -173,6 +174,7 @@ impl Chores {
         Ok(match check {
             Check::PortClosed { address, port } => match here(address) {
                 None => unknown("该主机没有探针", "no agent of the unit is on that host"),
+                Some(agent) if !awake(agent, now) => unknown("该主机的探针已失联", "the agent on that host is silent"),
                 Some(Heard { ports: None, .. }) => {
                     unknown("探针未上报监听端口，请人工核实", "the agent does not report ports; verify by hand")
                 }
@@ -246,10 +248,15 @@ impl Chores {
     }
 }
 
+/// Whether it was heard lately.
+fn awake(agent: &Heard, now: Timestamp) -> bool {
+    agent.last_seen.is_some_and(|t| now.since(t) < SILENT_AFTER_S * event::SECOND_NS)
+}
+
 /// Who is watched now, and the units nothing is seen of.
 fn coverage(book: &Book, heard: &[Heard], now: Timestamp) -> (Coverage, Vec<Blind>) {
     let heard: Vec<&Heard> = heard.iter().filter(|h| !h.revoked).collect();
-    let awake = |h: &Heard| h.last_seen.is_some_and(|t| now.since(t) < SILENT_AFTER_S * event::SECOND_NS);
+    let awake = |h: &Heard| awake(h, now);
     let watched: BTreeSet<&str> = heard.iter().filter(|h| awake(h)).map(|h| h.unit.as_str()).collect();
     let mut newest: BTreeMap<&str, Option<Timestamp>> = BTreeMap::new();
     for h in &heard {
@@ -373,6 +380,43 @@ mod tests {
         assert_eq!(old, ("no".into(), "openssl 3.0.14-1~deb12u2 is there".into()));
         assert_eq!(said(30, "bank", "2026-11-23T01:00:00+0800 SUBDEBUG Upgrade: openssl-1:3.0.7-27.el9.x86_64").0, "yes");
         assert_eq!(said(40, "bank", "2026-11-23 01:00:00 status not-installed openssl:amd64 <none>").0, "unknown");
+    }
+
+    #[test]
+    fn a_port_is_closed_when_an_agent_that_is_awake_no_longer_names_it() {
+        use event::{AgentId, Event, Kind, LogSource};
+        let folder = tempfile::tempdir().unwrap();
+        let chores = chores(folder.path());
+        let say = |at: i64, ports: Option<Vec<i64>>| {
+            let mut said = Event::new(T.plus_secs(at), Kind::InventoryInfo, 2, LogSource::new("vedette", "agent", "identity"))
+                .with(field::UNIT_ID, "bank")
+                .with(field::DEVICE_HOSTNAME, "db")
+                .with(field::RECEIVED_TIME, T.plus_secs(at).ms());
+            said.id.agent = AgentId(7);
+            if let Some(ports) = ports {
+                said.body.set(field::DEVICE_PORTS, ports.into_iter().map(event::Value::Int).collect::<Vec<_>>());
+            }
+            chores.board.observe(&[Arc::new(said)], T);
+        };
+        let issue = serde_json::json!({"act": "issue", "units": ["bank"], "title": {"zh": "关"}, "todo": [{"zh": "关"}],
+            "checks": [{"check": "port_closed", "address": "DB", "port": 6379}]});
+        chores.act::<WorkOrder>(None, &serde_json::from_value(issue).unwrap(), T).unwrap();
+        let result = |at: i64| {
+            chores.run(T.plus_secs(at));
+            chores.all("order", true, false).unwrap().remove(0).1["results"][0].clone()
+        };
+        for (at, ports, holds) in [
+            (0, Some(vec![22, 6379]), "no"),
+            (60, Some(vec![22]), "yes"),
+            (120, Some(vec![22, 6379]), "no"),
+            // It cannot tell any more: what it told before counts no more.
+            (180, None, "unknown"),
+            (240, Some(vec![]), "yes"),
+        ] {
+            say(at, ports);
+            assert_eq!(result(at)["holds"], holds, "{at}");
+        }
+        assert_eq!(result(240 + SILENT_AFTER_S)["detail"]["en"], "the agent on that host is silent");
     }
 
     #[test]

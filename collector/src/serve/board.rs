@@ -199,8 +199,12 @@ fn identity(entry: &mut Entry, event: &Event) {
         changed |= addresses != entry.addresses;
         entry.addresses = addresses;
     }
-    if let Some(Value::List(list)) = event.get(field::DEVICE_PORTS) {
-        let ports = Some(list.iter().take(256).filter_map(|v| u16::try_from(v.as_int()?).ok()).collect());
+    // A statement of who it is says its ports or that it cannot tell them; a heartbeat says nothing of them.
+    if event.source.service.as_deref() == Some("identity") {
+        let ports = match event.get(field::DEVICE_PORTS) {
+            Some(Value::List(list)) => Some(list.iter().take(256).filter_map(|v| u16::try_from(v.as_int()?).ok()).collect()),
+            _ => None,
+        };
         changed |= ports != entry.ports;
         entry.ports = ports;
     }

@@ -16,7 +16,7 @@ pub struct Identity {
     pub machine: String,
     pub addresses: Vec<IpAddr>,
     pub mac: String,
-    /// TCP ports others may reach, in order, at most `PORTS_MAX`; none: the host does not tell.
+    /// TCP ports others may reach, in order; none: the host does not tell, or there are more than `PORTS_MAX`.
     pub ports: Option<Vec<u16>>,
 }
 
@@ -83,8 +83,8 @@ fn ports(tcp: Option<String>, tcp6: Option<String>) -> Option<Vec<u16>> {
     let mut found: Vec<u16> = all.iter().flat_map(|text| text.lines().skip(1)).filter_map(listening).collect();
     found.sort_unstable();
     found.dedup();
-    found.truncate(PORTS_MAX);
-    Some(found)
+    // A list with holes would call open ports closed.
+    (found.len() <= PORTS_MAX).then_some(found)
 }
 
 /// `0: 0100007F:1F90 00000000:0000 0A …`: address in the host's byte order, port, peer, state.
@@ -193,6 +193,10 @@ mod tests {
             2: 0000000000000000FFFF00000100007F:1F91 00000000000000000000000000000000:0000 0A\n";
         assert_eq!(ports(Some(tcp.into()), Some(tcp6.into())), Some(vec![22, 80, 6379]));
         assert_eq!((ports(None, None), ports(Some(String::new()), None)), (None, Some(vec![])));
+        // The first line is the table's head.
+        let many = |n: usize| (0..=n).map(|n| format!("  {n}: 00000000:{:04X} 00000000:0000 0A\n", n + 1_000)).collect::<String>();
+        assert_eq!(ports(Some(many(PORTS_MAX)), None).map(|p| p.len()), Some(PORTS_MAX));
+        assert_eq!(ports(Some(many(PORTS_MAX + 1)), None), None);
     }
 
     #[test]
